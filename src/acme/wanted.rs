@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Wanted;
-use crate::config::Config;
 use crate::published::Published;
 use crate::tls::Tls;
+use furt_core::model::Definition;
 
 /// Hosts that are shown as refused.
 const MOST_REFUSED: usize = 100;
@@ -42,9 +42,9 @@ impl Routes {
                 continue;
             }
             let (host, service_name) = (host.as_str().to_owned(), service.definition.service.as_str().to_owned());
-            if !is_granted(config, &service_name, &host) {
+            if !is_granted(published, &service.definition) {
                 if refused.len() < MOST_REFUSED {
-                    let why = format!("no [[grants]] of the service {service_name} names {host} in its hosts");
+                    let why = format!("no grant of the service {service_name} names {host} in its hosts");
                     refused.push(Refused { host, service: service_name, why });
                 }
                 continue;
@@ -72,7 +72,7 @@ impl Routes {
 }
 
 /// Whether a grant of the service names the host: an unlisted service, which may bind any, never causes an order.
-fn is_granted(config: &Config, service: &str, host: &str) -> bool {
-    let grants = config.grants.iter().filter(|grant| grant.service.as_str() == service);
-    grants.flat_map(|grant| &grant.hosts).any(|granted| granted.as_str() == host)
+fn is_granted(published: &Published, definition: &Definition) -> bool {
+    let granted = published.grants.get(&definition.service).map(|grant| &grant.hosts);
+    definition.host.as_ref().is_some_and(|host| granted.is_some_and(|hosts| hosts.contains(host)))
 }

@@ -18,7 +18,9 @@ use furt_api::cluster::{
     Joining, NewToken, RevokedNode, Rotating, UpdateProgram, UpdatedProgram,
 };
 use furt_api::deregistration::Drained;
+use furt_api::desired::{Applied, DesiredState, Exported};
 use furt_api::events::Events;
+use furt_api::grants::{Grant, GrantRules, Grants, RemovedGrant, SetGrant};
 use furt_api::health::Health;
 use furt_api::keys::{IssuedKey, Key, Keys, NewKey, RevokedKey, RotateKey};
 use furt_api::lookup::FoundInstances;
@@ -38,8 +40,9 @@ use super::query::{self, Form, Parameter, Query};
 use super::right::Right;
 use super::waiting::{MAX_DRAIN_SECONDS, MAX_SECONDS};
 use super::{
-    Api, audit, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain, exporting, guard,
-    keys, lookup, maintenance, metrics, openapi, probe, queries, reloading, splits, upgrading,
+    Api, applying, audit, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain,
+    exporting, grants, guard, keys, lookup, maintenance, metrics, openapi, probe, queries, reloading, splits,
+    upgrading,
 };
 
 /// Whether an endpoint is behind the checks of the caller: its Host, its Origin, its address.
@@ -126,6 +129,21 @@ const AUDIT: Query = Query::Only(&[
         "how many entries are listed at most; 100 where it is absent",
     ),
     Parameter::optional("wait", "S", Form::Seconds { most: MAX_SECONDS }, "how long to wait for one, in seconds"),
+]);
+const APPLY: Query = Query::Only(&[
+    Parameter::optional(
+        "dry_run",
+        "true",
+        Form::OneOf(&["true", "false"]),
+        "whether it is only looked at what differs",
+    ),
+    Parameter::optional(
+        "in_parts",
+        "true",
+        Form::OneOf(&["true", "false"]),
+        "whether the first part will do where a shared store takes no more at once; `left` says whether to ask again",
+    ),
+    Parameter::optional("revision", "R", Form::Text, "`revision` of an earlier answer: another state gets 412"),
 ]);
 const EXPLAIN: Query = Query::Only(&[
     Parameter::required("method", "GET", Form::Text, "the method of the request"),
@@ -223,6 +241,13 @@ endpoints! {
     DELETE "/internal/services/{service}/split" NONE Identified Operate (()) -> 200 RemovedSplit = splits::remove,
         "ends that";
     GET "/internal/splits" NONE Identified Read (()) -> 200 Splits = splits::list, "lists splits";
+    GET "/internal/services/{service}/grant" NONE Identified Read (()) -> 200 Grant = grants::one,
+        "shows the [grant](operating.md#grants) of a service, registered or not";
+    PUT "/internal/services/{service}/grant" NONE Identified Admin (GrantRules) -> 200 SetGrant = grants::set,
+        "says what it may register";
+    DELETE "/internal/services/{service}/grant" NONE Identified Admin (()) -> 200 RemovedGrant = grants::remove,
+        "ends that";
+    GET "/internal/grants" NONE Identified Read (()) -> 200 Grants = grants::list, "lists grants";
     GET "/internal/routes" NONE Identified Read (()) -> 200 Routes = queries::routes, "lists routes";
     GET "/internal/explain" EXPLAIN Identified Read (()) -> 200 Explanation
         = explain::explain, "says which route a request takes";
@@ -235,6 +260,10 @@ endpoints! {
     DELETE "/internal/keys/{name}" NONE Identified Keys (()) -> 200 RevokedKey = keys::revoke, "revokes an API key";
     POST "/internal/keys/{name}/rotate" NONE Identified Keys (Option<RotateKey>) -> 200 IssuedKey = keys::rotate,
         "makes another secret for an API key";
+    GET "/internal/export" NONE Identified Admin (()) -> 200 Exported = applying::export,
+        "shows what [operators make](operating.md#as-a-file) at run time, as a file";
+    POST "/internal/apply" APPLY Identified Admin (DesiredState) -> 200 Applied = applying::apply,
+        "makes what is there what a file says, all of it at once";
     GET "/internal/certificates" NONE Identified Read (()) -> 200 Certificates = certificates::list,
         "lists [certificates](edge.md#acme) with their ends";
     POST "/internal/certificates/{name}/renew" NONE Identified Admin (()) -> 200 RenewalAsked = certificates::renew,

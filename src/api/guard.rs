@@ -101,9 +101,11 @@ async fn operators_only(api: &Api, least: Role, request: Request, next: Next) ->
         }
         None => match awaited(api) {
             Some(key) => format!("only operators may, and Vault has not given {key} yet"),
-            None => "only operators may: from internal.operators_from, with a token or certificate of theirs where one is \
+            None => {
+                "only operators may: from internal.operators_from, with a token or certificate of theirs where one is \
                      configured"
-                .to_owned(),
+                    .to_owned()
+            }
         },
     };
     Problem::new(StatusCode::FORBIDDEN, Code::OperatorsOnly, detail).into_response()

@@ -22,7 +22,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 use furt_api::Code;
@@ -42,6 +42,11 @@ use furt_core::routing::Snapshot;
 
 /// The largest body. A registration of 256 routes fits; what is larger is a mistake or an attack.
 pub(super) const MAX_BODY: usize = 64 * 1024;
+/// Where a file is sent whose records may be as many as the registry has, and the largest one: some 10,000 API keys.
+const LARGE_BODIES_TO: &str = "/internal/apply";
+pub(super) const MAX_LARGE_BODY: usize = 4 * 1024 * 1024;
+/// So many bodies of more than [`MAX_BODY`] are read and looked at at the same time; others wait.
+const LARGE_BODIES: usize = 2;
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a permit among few. Before that a client that has closed its sending side after its request is answered still.
 const HANG_UP_WATCH: Duration = Duration::from_secs(1);
@@ -67,6 +72,7 @@ pub struct Listener {
     options: HttpServerOptions,
     kind: Kind,
     idle_ends: ShutdownWatch,
+    large_bodies: Arc<Semaphore>,
 }
 
 /// Whose answers these are.
@@ -87,7 +93,9 @@ impl Listener {
         most: usize,
         idle_ends: ShutdownWatch,
     ) -> Self {
-        Self { router, snapshots, open, most, options: listener::options(), kind: Kind::Internal, idle_ends }
+        let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
+        let (options, kind) = (listener::options(), Kind::Internal);
+        Self { router, snapshots, open, most, options, kind, idle_ends, large_bodies }
     }
 
     /// The same without a registry: its clients have the default times, and those without a request end with the listener.
@@ -120,7 +128,7 @@ impl Listener {
             let problem = Problem::new(StatusCode::BAD_REQUEST, Code::HostMissing, "the request has no Host");
             return self.refuse(session, problem).await;
         }
-        let request = match read(session, timeouts.body_timeout).await {
+        let request = match self.read(session, timeouts.body_timeout).await {
             Ok(request) => request,
             Err(error) => {
                 session.set_keepalive(None);
@@ -155,6 +163,14 @@ impl Listener {
             Ok(written) => written,
             // Pingora does not time the header.
             Err(_) => pingora::Error::e_explain(ErrorType::WriteTimedout, "the client does not read"),
+        }
+    }
+
+    /// Reads a request whole.
+    async fn read(&self, session: &mut ServerSession, limit: Duration) -> pingora::Result<Request<Body>> {
+        match tokio::time::timeout(limit, read_body(session, &self.large_bodies)).await {
+            Ok(read) => Ok(request(session, read?)),
+            Err(_) => pingora::Error::e_explain(ErrorType::ReadTimedout, "the body did not arrive in time"),
         }
     }
 
@@ -256,13 +272,9 @@ async fn hangs_up(session: &mut ServerSession) -> Box<pingora::Error> {
     }
 }
 
-async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<Request<Body>> {
-    let (body, is_too_large) = match tokio::time::timeout(limit, read_body(session)).await {
-        Ok(read) => read?,
-        Err(_) => {
-            return pingora::Error::e_explain(ErrorType::ReadTimedout, "the body did not arrive in time");
-        }
-    };
+/// A request with its body, and what the connection says of its client.
+fn request(session: &ServerSession, read: ReadBody) -> Request<Body> {
+    let ReadBody { body, is_too_large, permit } = read;
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
     let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     let certificate = certificate.and_then(|shown| <[u8; 32]>::try_from(shown.cert_digest.as_slice()).ok());
@@ -280,27 +292,69 @@ async fn read(session: &mut ServerSession, limit: Duration) -> pingora::Result<R
     if is_too_large {
         request.extensions_mut().insert(BodyTooLarge);
     }
-    Ok(request)
+    if let Some(permit) = permit {
+        request.extensions_mut().insert(LargeBody(Arc::new(permit)));
+    }
+    request
 }
 
-/// At most [`MAX_BODY`] bytes, and whether there was more.
-async fn read_body(session: &mut ServerSession) -> pingora::Result<(Bytes, bool)> {
+/// A body, and whether there was more of it than is read.
+#[derive(Default)]
+struct ReadBody {
+    body: Bytes,
+    is_too_large: bool,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Goes with a request whose body is large, until it is answered.
+#[derive(Clone)]
+struct LargeBody(#[expect(dead_code, reason = "it is let go with the request")] Arc<OwnedSemaphorePermit>);
+
+async fn read_body(session: &mut ServerSession, large_bodies: &Arc<Semaphore>) -> pingora::Result<ReadBody> {
+    let most = if session.req_header().uri.path() == LARGE_BODIES_TO { MAX_LARGE_BODY } else { MAX_BODY };
+    let too_large = || ReadBody { is_too_large: true, ..ReadBody::default() };
     let length =
         session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MAX_BODY) {
-        return Ok((Bytes::new(), true));
+    let is_asking =
+        session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if length.is_some_and(|length| length > most) {
+        if !is_asking {
+            drop_rest(session, most).await?;
+        }
+        return Ok(too_large());
     }
-    if session.get_header(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    // Without a length it may be as large as any.
+    let permit = match most > MAX_BODY && length.is_none_or(|length| length > MAX_BODY) {
+        // It is never closed.
+        true => Arc::clone(large_bodies).acquire_owned().await.ok(),
+        false => None,
+    };
+    if is_asking {
         session.write_continue_response().await?;
     }
     let mut body = BytesMut::new();
     while let Some(part) = session.read_request_body().await? {
-        if body.len() + part.len() > MAX_BODY {
-            return Ok((Bytes::new(), true));
+        if body.len() + part.len() > most {
+            drop(body);
+            drop_rest(session, most).await?;
+            return Ok(too_large());
         }
         body.extend_from_slice(&part);
     }
-    Ok((body.freeze(), false))
+    Ok(ReadBody { body: body.freeze(), is_too_large: false, permit })
+}
+
+/// Reads what is left of a body that is too large, up to four times as much as may come: a client that is cut while it sends may never
+/// see the answer.
+async fn drop_rest(session: &mut ServerSession, most: usize) -> pingora::Result<()> {
+    let mut left = 4 * most;
+    while let Some(part) = session.read_request_body().await? {
+        match left.checked_sub(part.len()) {
+            Some(less) => left = less,
+            None => break,
+        }
+    }
+    Ok(())
 }
 
 /// Writes each piece of the body as the router gives it. What has no length beforehand is sent in chunks, and to an

@@ -4,6 +4,7 @@
 //! of `furt_api`. What a caller may do is decided in `guard`, what a body says in `fields` and `registration`. `commands` ask
 //! the driver, `queries` read the snapshot.
 
+mod applying;
 mod audit;
 mod backends;
 mod certificates;
@@ -17,6 +18,7 @@ mod events;
 mod explain;
 mod exporting;
 mod fields;
+mod grants;
 mod guard;
 mod json;
 mod key_check;

@@ -57,6 +57,11 @@ impl Problem {
         }
     }
 
+    /// Whether programs tell it by this code.
+    pub(super) fn is(&self, code: Code) -> bool {
+        self.body.code == code
+    }
+
     /// The same with more members.
     pub(super) fn with(mut self, add: impl FnOnce(&mut problem::Problem)) -> Self {
         add(&mut self.body);
@@ -112,11 +117,15 @@ impl From<Refusal> for Problem {
             Refusal::Taken { .. } => (StatusCode::CONFLICT, Code::Taken),
             Refusal::Invalid(_) | Refusal::RoutesMissing => (StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidFields),
             Refusal::NoProbes => (StatusCode::CONFLICT, Code::NoProbes),
-            Refusal::NotFound(_) | Refusal::NotInMaintenance(_) | Refusal::NoSplit(_) => {
+            Refusal::NotFound(_) | Refusal::NotInMaintenance(_) | Refusal::NoSplit(_) | Refusal::NoGrant(_) => {
                 (StatusCode::NOT_FOUND, Code::NotFound)
             }
             Refusal::TooManyMaintenances => (StatusCode::CONFLICT, Code::TooManyMaintenances),
             Refusal::TooManySplits => (StatusCode::CONFLICT, Code::TooManySplits),
+            Refusal::ChangedSince => (StatusCode::PRECONDITION_FAILED, Code::ChangedSince),
+            Refusal::TooManyDifferences { .. } => (StatusCode::UNPROCESSABLE_ENTITY, Code::TooManyChanges),
+            Refusal::TooManyGrants => (StatusCode::CONFLICT, Code::TooManyGrants),
+            Refusal::ConfiguredGrant(_) => (StatusCode::CONFLICT, Code::Configured),
             Refusal::StoreFailed(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::StoreUnavailable),
             Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Busy),
             Refusal::Key(refusal) => status_of_key(refusal),

@@ -393,7 +393,7 @@ impl Running {
 
 fn tell_contents(path: &Path, contents: &Contents) {
     log::info!(
-        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, {} API keys, {} in maintenance, and {} splits",
+        "the store {} has {} services with {} instances, {} of them DOWN, {} draining, {} ids held, {} API keys, {} in maintenance, {} splits, and {} grants",
         path.display(),
         contents.definitions.len(),
         contents.instances.len(),
@@ -402,7 +402,8 @@ fn tell_contents(path: &Path, contents: &Contents) {
         contents.holds.len(),
         contents.keys.len(),
         contents.maintenance.len(),
-        contents.splits.len()
+        contents.splits.len(),
+        contents.grants.len()
     );
 }
 

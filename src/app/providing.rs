@@ -72,7 +72,7 @@ impl Providing {
             }
         }
         if faults.is_empty() {
-            Ok(Providers::new(config, issuers, servers, self.shared.asking.get(), self.headers(config)).map(Arc::new))
+            Ok(Providers::new(issuers, servers, self.shared.asking.get(), self.headers(config)).map(Arc::new))
         } else {
             Err(faults)
         }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use super::answer_files::AnswerFiles;
 use super::lookups::Found;
 use crate::config::{
-    ApiKeyConfig, Config, ConfigError, GrantConfig, KeyLocations, SourceLocation, StaticRouteConfig,
+    ApiKeyConfig, Config, ConfigError, KeyLocations, SourceLocation, StaticRouteConfig,
     StaticTarget as ConfiguredTarget, Unlisted,
 };
 use crate::listener::OwnListeners;
-use furt_core::model::{FixedAnswer, InstanceId, InstanceSpec, KeySpec, ServiceName, UpstreamHost, UpstreamUrl};
+use furt_core::model::{FixedAnswer, InstanceId, InstanceSpec, KeySpec, UpstreamHost, UpstreamUrl};
 use furt_core::registry::{Contents, InstanceRecord};
 use furt_core::registry::{
-    Grant, HealthLimits, RegistrationPolicy, Settings, Sharing, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
+    HealthLimits, RegistrationPolicy, Settings, Sharing, StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
 };
 
 pub(super) fn settings(config: &Config, sharing: Sharing) -> Settings {
@@ -46,7 +46,7 @@ fn policy(config: &Config) -> RegistrationPolicy {
         exclusive: route.exclusive,
     };
     RegistrationPolicy {
-        grants: config.grants.iter().map(grant).collect(),
+        grants: config.grants.iter().map(|one| (one.service.clone(), Arc::clone(&one.grant))).collect(),
         unlisted: match config.registration.unlisted {
             Unlisted::Loopback => UnlistedRule::Loopback,
             Unlisted::Allow => UnlistedRule::Allow,
@@ -56,21 +56,6 @@ fn policy(config: &Config) -> RegistrationPolicy {
         static_routes: config.routes.iter().map(claim).collect(),
         apps_domain: config.apps_domain.clone(),
     }
-}
-
-fn grant(grant: &GrantConfig) -> (ServiceName, Grant) {
-    let rules = Grant {
-        permissions: grant.permissions.clone(),
-        paths: grant.paths.clone(),
-        hosts: grant.hosts.clone(),
-        upstreams: grant.upstreams.clone(),
-        public: grant.public,
-        origins: grant.origins.clone(),
-        auth: grant.auth.clone(),
-        token: grant.token_sha256,
-        certificate: grant.certificate_sha256,
-    };
-    (grant.service.clone(), rules)
 }
 
 /// The static routes; `found` has what names of theirs lead to, as far as that is known, and `files` their bodies.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use furt_core::model::{
-    Actor, AuditAction, AuditEntry, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Sha256Digest, Split,
+    Actor, AuditAction, AuditEntry, Grant, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Sha256Digest, Split,
 };
 
 /// Texts of one list that an entry has.
@@ -132,6 +132,10 @@ impl Described {
             AuditAction::CreateKey(key) | AuditAction::RotateKey(key) => {
                 Self { key: Some(key.name().to_string()), details: of_key(key), ..Self::default() }
             }
+            AuditAction::ChangeKey { before, after } => Self { key: Some(after.name().to_string()), ..Self::default() }
+                .with("before", Some(Value::Object(of_key(before))))
+                .with("after", Some(Value::Object(of_key(after))))
+                .with("secret", (before.spec.sha256 != after.spec.sha256).then_some("another".into())),
             AuditAction::RevokeKey(name) | AuditAction::TakeBackKey(name) => {
                 Self { key: Some(name.to_string()), ..Self::default() }
             }
@@ -146,6 +150,12 @@ impl Described {
                 .with("after", Some(of_split(after))),
             AuditAction::RemoveSplit { service, before } => {
                 Self::of_service(service).with("before", Some(of_split(before)))
+            }
+            AuditAction::SetGrant { service, before, after } => Self::of_service(service)
+                .with("before", before.as_ref().map(|before| of_grant(&before.grant)))
+                .with("after", Some(of_grant(&after.grant))),
+            AuditAction::RemoveGrant { service, before } => {
+                Self::of_service(service).with("before", Some(of_grant(&before.grant)))
             }
             AuditAction::BeginDrain { service, instances, until } => Self::of_service(service)
                 .with("instances", Some(texts(instances)))
@@ -184,6 +194,25 @@ impl Described {
         self.details.extend(value.map(|value| (name.to_owned(), value)));
         self
     }
+}
+
+/// Whether something guards it, and never by what.
+fn of_grant(grant: &Grant) -> Value {
+    let Grant { permissions, paths, hosts, upstreams, public, origins, auth, token, certificate } = grant;
+    let methods: Vec<_> = auth.iter().map(|method| method.as_str()).collect();
+    let fields = [
+        ("permissions", Some(texts(permissions.rules()))),
+        ("paths", Some(texts(paths))),
+        ("hosts", Some(texts(hosts)).filter(|_| !hosts.is_empty())),
+        ("upstreams", upstreams.as_ref().map(|set| texts(set.networks()))),
+        ("public", public.then_some(Value::Bool(true))),
+        ("origins", Some(texts(&origins.texts())).filter(|_| *origins != Default::default())),
+        ("auth", Some(json!(methods))),
+        ("token", token.map(|_| Value::Bool(true))),
+        ("certificate", certificate.map(|_| Value::Bool(true))),
+    ];
+    let said = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(said.collect())
 }
 
 /// Neither the key nor its digest.

@@ -1,15 +1,13 @@
 //! What is in force of issuers and forward auth.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::forward::{Asking, ForwardAuth};
 use super::tokens::Issuer;
-use crate::config::Config;
 use crate::header_name::HeaderNames;
-use furt_core::model::{AuthMethods, PermissionSet, ServiceName};
+use furt_core::model::AuthMethods;
 
 /// All that may vouch for callers, of one configuration.
 pub struct Providers {
@@ -19,14 +17,12 @@ pub struct Providers {
     pub asking: Option<Arc<Asking>>,
     /// The headers by which services are told who a caller is: nobody else may send them.
     pub headers: HeaderNames,
-    granted: HashMap<ServiceName, PermissionSet>,
 }
 
 impl Providers {
     /// Of a configuration, whose issuers and servers are there already; `None`: it has neither, and never had. `headers`: those of it,
     /// and of configurations before it: services may still believe them.
     pub fn new(
-        config: &Config,
         issuers: Vec<Arc<Issuer>>,
         servers: Vec<Arc<ForwardAuth>>,
         asking: Option<&Arc<Asking>>,
@@ -35,13 +31,11 @@ impl Providers {
         if headers.is_empty() {
             return None;
         }
-        let granted = config.grants.iter().map(|grant| (grant.service.clone(), grant.permissions.clone()));
         Some(Self {
             issuers: issuers.into(),
             servers: servers.into(),
             asking: asking.cloned(),
             headers: HeaderNames::new(headers),
-            granted: granted.collect(),
         })
     }
 
@@ -68,10 +62,5 @@ impl Providers {
     /// What is wrong with them, as a sentence each.
     pub fn faults(&self) -> Vec<String> {
         self.issuers.iter().filter_map(|issuer| issuer.fault()).collect()
-    }
-
-    /// What the service is granted, so that it is told of nothing else; `None`: it has no grant.
-    pub fn granted(&self, service: &ServiceName) -> Option<&PermissionSet> {
-        self.granted.get(service)
     }
 }

@@ -66,6 +66,29 @@ Examples:
   furt split comments --off
   furt split";
 
+pub(super) const GRANT: &str = "\
+Examples:
+  furt grant comments --path '/api/comments/*' --permission 'comments:*'
+  furt grant status --path /status --public --upstream 10.1.0.0/16
+  furt grant comments --off
+  furt grant";
+
+pub(super) const EXPORT: &str = "\
+Examples:
+  furt export > state.toml
+  furt export -o json";
+
+pub(super) const DIFF: &str = "\
+Examples:
+  furt diff -f state.toml
+  furt export --url http://10.0.0.5:8081 | furt diff -f -";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  furt apply -f state.toml --dry-run
+  furt apply -f state.toml
+  furt apply -f state.toml --in-parts";
+
 pub(super) const SERVICES: &str = "\
 Examples:
   furt services

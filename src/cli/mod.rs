@@ -1,4 +1,4 @@
-//! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused; `join` has its program's.
+//! The command line: one file a family of verbs. Exit codes: 0 done, 1 failed, 2 misused; `diff` has 3, `join` its program's.
 //!
 //! `run` and `check` take a configuration; `store` reads a store's file; `keys` and the other verbs speak to a running furt over
 //! its internal listener. What people asked for goes to stdout, everything else to stderr.
@@ -13,6 +13,7 @@ mod draining;
 mod events;
 mod examples;
 mod gateway;
+mod grant;
 mod join;
 mod keys;
 mod logging;
@@ -28,6 +29,7 @@ mod services;
 mod settings;
 mod shell;
 mod split;
+mod state;
 mod store;
 mod terminal;
 mod tls;
@@ -41,7 +43,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const AFTER_HELP: &str = "\
 Environment: FURT_CONFIG (run, check, store), FURT_URL, FURT_TOKEN, FURT_CA, FURT_CERT and FURT_KEY (verbs that speak to a running furt), FURT_LOG (run, demo).
-Exit codes: 0 done, 1 failed, 2 misused. join has its program's.";
+Exit codes: 0 done, 1 failed, 2 misused. diff: 3 something differs. join has its program's.";
 
 /// An API gateway that services register themselves with.
 #[derive(Parser)]
@@ -83,6 +85,18 @@ enum Verb {
     /// Send a share of a service's callers to instances of another version, or list such splits
     #[command(after_help = examples::SPLIT)]
     Split(split::SplitArgs),
+    /// Say what a service may register, or list such grants
+    #[command(after_help = examples::GRANT)]
+    Grant(grant::GrantArgs),
+    /// Print what operators made at run time, as a file that apply takes
+    #[command(after_help = examples::EXPORT)]
+    Export(state::ExportArgs),
+    /// Tell what differs between a file and what is there; exits with 3 where something does
+    #[command(after_help = examples::DIFF)]
+    Diff(state::DiffArgs),
+    /// Make grants, API keys, maintenance and splits what a file says, all at once or not at all
+    #[command(after_help = examples::APPLY)]
+    Apply(state::ApplyArgs),
     /// Show how each service is, or one with its instances and routes
     #[command(visible_alias = "list", after_help = examples::SERVICES)]
     Services(services::ServicesArgs),
@@ -189,6 +203,10 @@ pub fn main() -> ExitCode {
         Verb::Drain(args) => draining::drain(&args),
         Verb::Maintenance(args) => maintenance::run(&args),
         Verb::Split(args) => split::run(&args),
+        Verb::Grant(args) => grant::run(&args),
+        Verb::Export(args) => state::export(&args),
+        Verb::Diff(args) => return state::diff(&args),
+        Verb::Apply(args) => state::apply(&args),
         Verb::Services(args) => services::run(&args),
         Verb::Events(args) => events::run(&args),
         Verb::Watch(args) => events::watch(&args),

@@ -109,13 +109,13 @@ impl PathArgs {
 }
 
 fn tell(path: &Path, summary: Summary, format: Format) -> anyhow::Result<()> {
-    let Summary { services, instances, down, draining, held, keys, maintenance, splits } = summary;
+    let Summary { services, instances, down, draining, held, keys, maintenance, splits, grants } = summary;
     match format.output {
         Output::Json => {
-            output::print_json(&Counts { services, instances, down, draining, held, keys, maintenance, splits })
+            output::print_json(&Counts { services, instances, down, draining, held, keys, maintenance, splits, grants })
         }
         Output::Text => output::print(&format!(
-            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys, {maintenance} in maintenance, {splits} splits\n",
+            "{}: ok: {services} services, {instances} instances, {down} of them DOWN, {draining} draining, {held} ids held, {keys} API keys, {maintenance} in maintenance, {splits} splits, {grants} grants\n",
             path.display()
         )),
     }
@@ -132,6 +132,7 @@ struct Counts {
     keys: usize,
     maintenance: usize,
     splits: usize,
+    grants: usize,
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

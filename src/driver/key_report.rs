@@ -25,6 +25,10 @@ pub(super) fn report(report: &KeyReport, gateway: Option<&GatewayName>, metrics:
             info!("rotated the API key {name}, {}", origin(by.as_ref(), gateway));
             with_actor(of("key-rotated", name), by.as_ref())
         }
+        KeyReport::Changed { name, by } => {
+            info!("changed the API key {name}, {}", origin(by.as_ref(), gateway));
+            with_actor(of("key-changed", name), by.as_ref())
+        }
         KeyReport::Revoked { name, by } => {
             if is_own {
                 metrics.key_revoked();

@@ -9,6 +9,7 @@
 //! through a [`Handle`].
 
 mod backend;
+mod grant_report;
 mod handle;
 mod key_report;
 mod maintenance_report;

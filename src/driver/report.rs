@@ -4,7 +4,7 @@
 use log::{info, warn};
 
 use super::origin::{origin, with_actor};
-use super::{key_report, maintenance_report, split_report};
+use super::{grant_report, key_report, maintenance_report, split_report};
 use crate::telemetry::{Event, RegistryMetrics};
 use furt_core::model::{GatewayName, ServiceName, Status};
 use furt_core::registry::{DnsSubject, InstanceRef, OutageScope, Replaced, Report};
@@ -158,6 +158,7 @@ fn report_of(report: &Report, gateway: Option<&GatewayName>, metrics: &RegistryM
         Report::Key(of_key) => key_report::report(of_key, gateway, metrics),
         Report::Maintenance(of_maintenance) => maintenance_report::report(of_maintenance, gateway, metrics),
         Report::Split(of_split) => split_report::report(of_split, gateway, metrics),
+        Report::Grant(of_grant) => grant_report::report(of_grant, gateway, metrics),
     }
 }
 

@@ -125,6 +125,8 @@ impl StoreThread {
             | Change::RemoveMaintenance(_)
             | Change::PutSplit(..)
             | Change::RemoveSplit(_)
+            | Change::PutGrant(..)
+            | Change::RemoveGrant(_)
             | Change::Audit(_) => return,
         };
         self.notes.insert((instance.clone(), kind), change);
@@ -250,6 +252,8 @@ fn replaced(change: &Change) -> &[InstanceId] {
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
         | Change::RemoveSplit(_)
+        | Change::PutGrant(..)
+        | Change::RemoveGrant(_)
         | Change::Audit(_) => &[],
     }
 }

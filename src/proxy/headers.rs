@@ -185,7 +185,7 @@ fn tell_identity(request: &mut RequestHeader, identity: &Identity, ctx: &Context
     if let Some(subject) = &identity.subject {
         request.insert_header(set::AUTH_SUBJECT, subject.clone())?;
     }
-    if let Some(permissions) = told_permissions(identity, ctx, snapshot.providers.as_deref()) {
+    if let Some(permissions) = told_permissions(identity, ctx, snapshot) {
         request.insert_header(set::AUTH_PERMISSIONS, permissions)?;
     }
     for (name, value) in &identity.headers {

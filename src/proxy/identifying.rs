@@ -14,12 +14,12 @@ use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::credentials::{self, API_KEY, Sent};
 use super::unauthorized::{Challenges, insufficient_scope};
-use crate::auth::{ForwardAuth, Identity, Issuer, Providers, claimed_issuer};
+use crate::auth::{ForwardAuth, Identity, Issuer, claimed_issuer};
 use crate::clock;
 use crate::published::Published;
 use crate::wire::GatewayProblem;
 use furt_core::model::{AuthMethods, Sha256Digest};
-use furt_core::routing::Route;
+use furt_core::routing::{Route, Snapshot};
 
 /// By then the operator may have put right what the configuration lacks.
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
@@ -138,12 +138,12 @@ pub(super) fn accept(identity: Arc<Identity>, route: &Route, ctx: &mut Context) 
 }
 
 /// What the service behind the route may be told of what the caller may do, as a list with spaces; `None`: nothing.
-pub(super) fn told_permissions(identity: &Identity, ctx: &Context, providers: Option<&Providers>) -> Option<String> {
+pub(super) fn told_permissions(identity: &Identity, ctx: &Context, snapshot: &Snapshot) -> Option<String> {
     let own = identity.permissions.as_ref()?;
     let service = ctx.target.registered().map(|service| &service.definition.service);
-    let granted = service.and_then(|service| providers?.granted(service));
+    let granted = service.and_then(|service| snapshot.grants.get(service));
     let told = match granted {
-        Some(granted) => own.within(granted),
+        Some(granted) => own.within(&granted.permissions),
         None => own.clone(),
     };
     Some(told.rules().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))

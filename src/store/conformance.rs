@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use furt_core::model::{
-    Actor, AuditAction, AuditEntry, CidrSet, Definition, Document, DrainMark, DrainUntil, HealthCheck, Host,
-    Incarnation, InstanceId, InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage, MaintenanceScope,
-    OldDigest, OperatorName, Percentage, PermissionRule, PermissionSet, Rate, RateLimit, RuntimeKey, ServiceName,
-    Sha256Digest, Split, SplitSpec, SplitVersion, Status, StatusRange, UpstreamUrl, Version,
+    Actor, AuditAction, AuditEntry, AuthMethods, CidrSet, Definition, Document, DrainMark, DrainUntil, Grant,
+    HealthCheck, Host, Incarnation, InstanceId, InstanceSpec, KeyName, KeySpec, Maintenance, MaintenanceMessage,
+    MaintenanceScope, OldDigest, OperatorName, Origins, Pattern, Percentage, PermissionRule, PermissionSet, Rate,
+    RateLimit, RuntimeGrant, RuntimeKey, ServiceName, Sha256Digest, Split, SplitSpec, SplitVersion, Status,
+    StatusRange, UpstreamUrl, Version,
 };
 use furt_core::ports::Store;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord, InstanceRef, Observation};
@@ -156,6 +157,27 @@ pub(crate) fn split(of: &str, shares: &[(&str, f64)]) -> Change {
 
 pub(super) fn gone_split(of: &str) -> Change {
     Change::RemoveSplit(ServiceName::try_new(of).unwrap())
+}
+
+/// With everything that a grant can have, and this pattern.
+pub(crate) fn grant(of: &str, pattern: &str) -> Change {
+    let grant = Grant {
+        permissions: PermissionSet::new(vec![PermissionRule::try_new("a:*").unwrap()]),
+        paths: vec![Pattern::try_new(pattern).unwrap()],
+        hosts: vec![Host::try_new("a.example").unwrap()],
+        upstreams: Some(CidrSet::try_new(&["10.0.0.0/8", "::1"]).unwrap()),
+        public: true,
+        origins: Origins::try_new(&["https://*.example.org"]).unwrap(),
+        auth: AuthMethods::try_new(&["key", "login"]).unwrap(),
+        token: Some(Sha256Digest::of(b"token")),
+        certificate: Some(Sha256Digest::of(b"certificate")),
+    };
+    let grant = RuntimeGrant { grant: Arc::new(grant), by: alice(), set_ms: 5_000 };
+    Change::PutGrant(ServiceName::try_new(of).unwrap(), Arc::new(grant))
+}
+
+pub(super) fn gone_grant(of: &str) -> Change {
+    Change::RemoveGrant(ServiceName::try_new(of).unwrap())
 }
 
 pub(super) fn gone_key(name: &str) -> Change {
@@ -372,6 +394,33 @@ fn a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service(mut 
     assert_eq!(*store.load().unwrap().splits[&service], least);
 }
 
+fn a_name_has_a_grant_until_that_is_removed_whatever_becomes_of_the_service(mut store: impl Store) {
+    let all = |store: &mut dyn Store| -> Vec<_> {
+        store.load().unwrap().grants.into_iter().map(|(service, one)| Change::PutGrant(service, one)).collect()
+    };
+    store.apply(&[grant("a", "/a"), grant("none", "/:x/*")]).unwrap();
+    store.apply(&[definition("a", 1), instance("a", "a1", "http://h"), grant("a", "/a/*")]).unwrap();
+    store.apply(&[gone("a", &["a1"]), gone_grant("nobody")]).unwrap();
+    assert_eq!(all(&mut store), [grant("a", "/a/*"), grant("none", "/:x/*")]);
+    store.apply(&[gone_grant("a"), grant("b", "/b"), gone_grant("b")]).unwrap();
+    assert_eq!(all(&mut store), [grant("none", "/:x/*")]);
+    let Change::PutGrant(service, one) = grant("b", "/b") else { unreachable!() };
+    let least = Grant {
+        permissions: PermissionSet::default(),
+        paths: Vec::new(),
+        hosts: Vec::new(),
+        upstreams: None,
+        public: false,
+        origins: Origins::default(),
+        auth: AuthMethods::api_key(),
+        token: None,
+        certificate: None,
+    };
+    let least = RuntimeGrant { grant: Arc::new(least), ..(*one).clone() };
+    store.apply(&[Change::PutGrant(service.clone(), Arc::new(least.clone()))]).unwrap();
+    assert_eq!(*store.load().unwrap().grants[&service], least);
+}
+
 fn a_version_is_kept_with_its_instance(mut store: impl Store) {
     let of_version = |version: Option<&str>| {
         let Change::PutInstance(record) = instance("a", "a1", "http://h") else { unreachable!() };
@@ -446,6 +495,10 @@ macro_rules! conforms {
             #[test]
             fn a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service() {
                 super::a_name_has_a_split_until_that_is_removed_whatever_becomes_of_the_service($new);
+            }
+            #[test]
+            fn a_name_has_a_grant_until_that_is_removed_whatever_becomes_of_the_service() {
+                super::a_name_has_a_grant_until_that_is_removed_whatever_becomes_of_the_service($new);
             }
             #[test]
             fn a_version_is_kept_with_its_instance() {

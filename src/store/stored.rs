@@ -49,6 +49,11 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
             let read = records::Split::parse(service.as_str(), &record);
             Some(read.map(|(service, split)| Change::PutSplit(service, split)))
         }
+        Change::PutGrant(service, grant) => {
+            let record = records::Grant::from_core(service, grant).to_json();
+            let read = records::Grant::parse(service.as_str(), &record);
+            Some(read.map(|(service, grant)| Change::PutGrant(service, grant)))
+        }
         Change::RemoveInstance(_)
         | Change::RemoveService { .. }
         | Change::Observe(..)
@@ -58,6 +63,7 @@ pub fn stored(change: &Change) -> Option<Result<Change, RecordError>> {
         | Change::RemoveKey(_)
         | Change::RemoveMaintenance(_)
         | Change::RemoveSplit(_)
+        | Change::RemoveGrant(_)
         // Nobody reads it as a change again.
         | Change::Audit(_) => None,
     }

@@ -259,7 +259,7 @@ async fn a_host_of_a_service_gets_one_where_a_grant_names_it_and_it_leads_here()
         Some(listed(&gateway, "u.example").await?["last_error"].as_str()?.to_owned())
     })
     .await;
-    assert_eq!(refused, "no [[grants]] of the service unlisted names u.example in its hosts");
+    assert_eq!(refused, "no grant of the service unlisted names u.example in its hosts");
     let answer = gateway.cli(&["acme", "renew", "u.example"]).await;
     assert!(!answer.status.success(), "{answer:?}");
     throughout("a route must stand for a minute", Duration::from_secs(40), async || {

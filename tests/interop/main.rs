@@ -49,6 +49,7 @@ mod rights;
 mod scanners;
 mod sharing;
 mod split;
+mod state;
 mod tokens;
 mod updates;
 mod upgrading;

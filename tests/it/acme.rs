@@ -175,7 +175,7 @@ async fn whose_hosts_get_certificates_is_what_grants_say() {
     let (granted, unlisted) = (of("g.example"), of("u.example"));
     assert_eq!((&granted["service"], &granted["last_error"]), (&json!("granted"), &Value::Null));
     assert!(granted["next_renewal"].is_string(), "once it has stood for a minute: {granted}");
-    let why = "no [[grants]] of the service unlisted names u.example in its hosts";
+    let why = "no grant of the service unlisted names u.example in its hosts";
     assert_eq!((&unlisted["next_renewal"], &unlisted["last_error"]), (&Value::Null, &json!(why)));
     let answer = gateway.cli(&["acme", "renew", "u.example"]).await;
     let told = String::from_utf8(answer.stderr).unwrap();

@@ -103,6 +103,7 @@ fn examples_of_json_toml_and_shell_can_be_read() {
     let fault = |Block { info, body, .. }: &Block| match info.as_str() {
         "json" => serde_json::from_str::<serde_json::Value>(body).err().map(|why| why.to_string()),
         "toml" => Config::parse("the example", body, &|_| None).err().map(|why| why.to_string()),
+        "toml state" => toml::from_str::<furt_api::desired::DesiredState>(body).err().map(|why| why.to_string()),
         "toml fragment" => body.parse::<toml::Table>().err().map(|why| why.to_string()),
         "sh" => {
             let output = Command::new("bash").args(["-n", "-c", body]).output().unwrap();

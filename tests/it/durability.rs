@@ -352,14 +352,14 @@ async fn a_store_is_checked_exported_and_imported() {
         (code, said.as_str()),
         (
             0,
-            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits\n"
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits, 0 grants\n"
         )
     );
     let (code, said, _) = run(&["store", "check", "--config", "furt.toml", "-o", "json"]).await;
     assert_eq!(code, 0);
     assert_eq!(
         said.parse::<Value>().unwrap(),
-        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1, "maintenance": 1, "splits": 0})
+        json!({"services": 2, "instances": 2, "down": 0, "draining": 0, "held": 0, "keys": 1, "maintenance": 1, "splits": 0, "grants": 0})
     );
     let (code, exported, _) = run(&["store", "export", "furt.redb"]).await;
     assert_eq!(code, 0);
@@ -375,7 +375,7 @@ async fn a_store_is_checked_exported_and_imported() {
         (code, said.as_str()),
         (
             0,
-            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits\n"
+            "furt.redb: ok: 2 services, 2 instances, 0 of them DOWN, 0 draining, 0 ids held, 1 API keys, 1 in maintenance, 0 splits, 0 grants\n"
         )
     );
     let (_, again, _) = run(&["store", "export", "furt.redb"]).await;

@@ -10,6 +10,8 @@
 //! | [`deregistration`] | `DELETE` of services and instances, `…/drain` |
 //! | [`maintenance`] | `/internal/maintenance`, `…/maintenance` |
 //! | [`splits`] | `/internal/splits`, `…/split` |
+//! | [`grants`] | `/internal/grants`, `…/grant` |
+//! | [`desired`] | `/internal/export`, `/internal/apply` |
 //! | [`services`] | `GET /internal/services`, `GET /internal/services/{service}` |
 //! | [`lookup`] | `/internal/instances` |
 //! | [`nodes`] | `/internal/nodes` |
@@ -59,8 +61,10 @@ pub mod backends;
 pub mod certificates;
 pub mod cluster;
 pub mod deregistration;
+pub mod desired;
 mod document;
 pub mod events;
+pub mod grants;
 pub mod health;
 pub mod keys;
 pub mod lookup;

@@ -149,11 +149,13 @@ open_enum! {
         BodyTooLarge = "body-too-large",
         /// 503: too much waits already; to be tried again.
         Busy = "busy",
+        /// 412: something of what operators make at run time has changed since it was looked at.
+        ChangedSince = "changed-since",
         /// 409: the cluster, or the node in it, is not in the state for it.
         ClusterConflict = "cluster-conflict",
         /// 503: the cluster cannot be asked, or did not answer in time; what was asked may still be carried out.
         ClusterUnavailable = "cluster-unavailable",
-        /// 409: the API key is of the configuration, so that it cannot be changed at runtime.
+        /// 409: the API key or the grant is of the configuration, so that it cannot be changed at runtime.
         Configured = "configured",
         /// 429, by the public listener: as many requests of the route are in flight as its limits allow.
         ConcurrencyLimited = "concurrency-limited",
@@ -255,6 +257,10 @@ open_enum! {
         TooLarge = "too-large",
         /// 409: there are too many API keys.
         TooManyKeys = "too-many-keys",
+        /// 422: more records are to be changed than a shared store takes at once.
+        TooManyChanges = "too-many-changes",
+        /// 409: too many services have a grant that was made at runtime.
+        TooManyGrants = "too-many-grants",
         /// 409: too many names are in maintenance.
         TooManyMaintenances = "too-many-maintenances",
         /// 409: too many keys before the present one are still good.

@@ -37,6 +37,16 @@ open_enum! {
         SplitSet = "split-set",
         /// They are split no more.
         SplitRemoved = "split-removed",
+        /// A service may register what it is granted.
+        GrantSet = "grant-set",
+        /// It has no grant of run time any more.
+        GrantRemoved = "grant-removed",
+        /// What is to be there is there, or a part of it.
+        Applied = "applied",
+        /// It was there already.
+        Unchanged = "unchanged",
+        /// It was only looked at what differs.
+        Compared = "compared",
         /// A runtime API key is gone; a node's key is not approved any more, for ever.
         Revoked = "revoked",
         /// The configuration was read again and is in force.

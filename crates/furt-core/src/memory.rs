@@ -102,6 +102,12 @@ impl Store for MemoryStore {
                 Change::RemoveSplit(service) => {
                     self.contents.splits.remove(service);
                 }
+                Change::PutGrant(service, grant) => {
+                    self.contents.grants.insert(service.clone(), Arc::clone(grant));
+                }
+                Change::RemoveGrant(service) => {
+                    self.contents.grants.remove(service);
+                }
                 // No part of what is registered: whoever shows it keeps it.
                 Change::Audit(_) => {}
             }

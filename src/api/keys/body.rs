@@ -27,23 +27,44 @@ const MAX_GRACE: Duration = Duration::from_secs(30 * DAY.as_secs());
 pub(super) fn new_key(body: Value, sha256: Sha256Digest, now_ms: i64) -> Result<RuntimeKey, Vec<FieldError>> {
     let mut errors = Vec::new();
     let read = Fields::open(String::new(), body, &mut errors).and_then(|mut fields| {
-        let name = fields.require("name", text(KeyName::try_new));
-        let permissions = list(&mut fields, "permissions", 1, MAX_KEY_PERMISSIONS, PermissionRule::try_new);
-        let network = |text: &str| CidrSet::try_new(&[text]).map(|_| text.to_owned());
-        let allow_from = list(&mut fields, "allow_from", 0, MAX_KEY_NETWORKS, network);
-        let rate = fields.optional("rate", text(Rate::try_new));
-        let burst = fields.optional("burst", |value| burst(&value));
-        let rate = RateLimit::try_of(rate, burst).map_err(|why| fields.refuse("burst", why.to_string())).ok().flatten();
+        let rules = read_rules(&mut fields);
         let expires_ms = fields.optional("expires", |value| expires(&value, now_ms));
         fields.finish();
-        let (permissions, allow_from) = (PermissionSet::new(permissions?), CidrSet::try_new(&allow_from?).ok()?);
-        Some((KeySpec { name: name?, sha256, permissions, allow_from, rate }, expires_ms))
+        Some((rules?.spec(sha256), expires_ms))
     });
     match read {
         Some((spec, expires_ms)) if errors.is_empty() => RuntimeKey::try_new(spec, now_ms, expires_ms, Vec::new())
             .map_err(|why| vec![FieldError { pointer: String::new(), detail: why.to_string() }]),
         _ => Err(errors),
     }
+}
+
+/// A key without its digest.
+pub(in crate::api) struct Rules {
+    name: KeyName,
+    permissions: PermissionSet,
+    allow_from: CidrSet,
+    rate: Option<RateLimit>,
+}
+
+impl Rules {
+    pub(in crate::api) fn spec(self, sha256: Sha256Digest) -> KeySpec {
+        let Self { name, permissions, allow_from, rate } = self;
+        KeySpec { name, sha256, permissions, allow_from, rate }
+    }
+}
+
+/// The fields of a key that say what it may do. `None`: one is wrong, and told.
+pub(in crate::api) fn read_rules(fields: &mut Fields<'_>) -> Option<Rules> {
+    let name = fields.require("name", text(KeyName::try_new));
+    let permissions = list(fields, "permissions", 1, MAX_KEY_PERMISSIONS, PermissionRule::try_new);
+    let network = |text: &str| CidrSet::try_new(&[text]).map(|_| text.to_owned());
+    let allow_from = list(fields, "allow_from", 0, MAX_KEY_NETWORKS, network);
+    let rate = fields.optional("rate", text(Rate::try_new));
+    let burst = fields.optional("burst", |value| burst(&value));
+    let rate = RateLimit::try_of(rate, burst).map_err(|why| fields.refuse("burst", why.to_string())).ok().flatten();
+    let (permissions, allow_from) = (PermissionSet::new(permissions?), CidrSet::try_new(&allow_from?).ok()?);
+    Some(Rules { name: name?, permissions, allow_from, rate })
 }
 
 fn burst(value: &Value) -> Result<NonZeroU32, Invalid> {

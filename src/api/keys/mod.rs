@@ -23,6 +23,7 @@ use super::{Api, listing};
 use crate::clock;
 use crate::secret;
 use crate::wire;
+pub(super) use body::read_rules;
 use furt_core::model::{KeyName, Sha256Digest};
 use furt_core::registry::{Answer, Event, KeyAnswer, KeyCommand, KeyRefusal, Source};
 

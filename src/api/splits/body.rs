@@ -12,13 +12,19 @@ use furt_core::model::{Invalid, MAX_SPLIT_VERSIONS, Percentage, SplitSpec, Split
 pub(super) fn read(body: Value) -> Result<SplitSpec, Vec<FieldError>> {
     let mut errors = Vec::new();
     let read = Fields::open(String::new(), body, &mut errors).map(|mut fields| {
-        let versions = read_versions(&mut fields);
-        let header = fields.optional("header", text(SplitSpec::try_header));
-        let strict = fields.optional("strict", truth).unwrap_or_default();
+        let spec = read_fields(&mut fields);
         fields.finish();
-        SplitSpec { versions, header, strict }
+        spec
     });
     read.filter(|_| errors.is_empty()).ok_or(errors)
+}
+
+/// The same of the fields of an object that may have more; what is wrong is told.
+pub(in crate::api) fn read_fields(fields: &mut Fields<'_>) -> SplitSpec {
+    let versions = read_versions(fields);
+    let header = fields.optional("header", text(SplitSpec::try_header));
+    let strict = fields.optional("strict", truth).unwrap_or_default();
+    SplitSpec { versions, header, strict }
 }
 
 fn read_versions(fields: &mut Fields<'_>) -> Vec<SplitVersion> {

@@ -18,6 +18,7 @@ use super::commands::{ApiResult, ask, check_staying, json_body, service_named, u
 use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use crate::wire;
+pub(super) use body::read_fields;
 use furt_core::model::{self, ServiceName, SplitSpec};
 use furt_core::registry::{Answer, Event, Refusal, Source, SplitAnswer, SplitCommand};
 use furt_core::routing::Snapshot;

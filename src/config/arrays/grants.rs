@@ -1,6 +1,7 @@
 //! `[[grants]]`: what a service may register.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::earlier::EarlierEntries;
 use super::permissions;
@@ -9,7 +10,7 @@ use crate::config::location::Lines;
 use crate::config::section::Section;
 use crate::config::types::{Config, GrantConfig};
 use crate::config::value::{Commas, auth, boolean, digest, file, hosts, list, networks, origins, text};
-use furt_core::model::{AuthMethods, CidrSet, Host, Origins, Pattern, PermissionSet, ServiceName, Sha256Digest};
+use furt_core::model::{AuthMethods, CidrSet, Grant, Host, Origins, Pattern, PermissionSet, ServiceName, Sha256Digest};
 
 pub(super) const NAME: &str = "grants";
 
@@ -181,17 +182,16 @@ fn read_one(
     if let Some(line) = services.duplicate(service.clone(), entry.at("service")) {
         entry.refuse("service", format!("\"{service}\" has the grant in line {line} already; must have one grant"));
     }
-    Some(GrantConfig {
-        service,
+    let grant = Grant {
         permissions: values.permissions.unwrap_or_default(),
         paths: values.paths.unwrap_or_default(),
         hosts: values.hosts.unwrap_or_default(),
         upstreams: values.upstreams,
         public: values.public.unwrap_or_default(),
-        token_sha256: values.token_sha256,
-        certificate_sha256: values.certificate_sha256,
-        ca: values.ca,
         origins: values.origins.unwrap_or_default(),
         auth: values.auth.unwrap_or_else(AuthMethods::api_key),
-    })
+        token: values.token_sha256,
+        certificate: values.certificate_sha256,
+    };
+    Some(GrantConfig { service, grant: Arc::new(grant), ca: values.ca })
 }

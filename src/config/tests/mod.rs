@@ -186,9 +186,9 @@ fn entries_take_their_defaults_from_what_they_leave_out() {
     let key = &config.api_keys[0];
     assert!(key.permissions.allows(&Permission::try_new("comments:read").unwrap()));
     assert_eq!((key.allow_from.is_empty(), key.rate), (true, None));
-    let grant = &config.grants[0];
+    let grant = &config.grants[0].grant;
     assert!(grant.permissions.rules().is_empty() && grant.paths.is_empty() && grant.hosts.is_empty());
-    assert_eq!((&grant.upstreams, grant.public, grant.token_sha256), (&None, false, None));
+    assert_eq!((&grant.upstreams, grant.public, grant.token), (&None, false, None));
     let exclusive: Vec<_> = config.routes.iter().map(|route| route.exclusive).collect();
     assert_eq!(exclusive, [false, true, true, false]);
     assert!(matches!(&config.routes[0].target, StaticTarget::Service(service) if service.as_str() == "blog"));

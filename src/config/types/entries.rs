@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use furt_core::model::{
-    AuthMethods, CidrSet, Host, KeyName, MethodRule, Origins, Pattern, Permission, PermissionSet, Protocol, RateLimit,
-    Redirect, Respond, Rule, ServiceName, Sha256Digest, UpstreamUrl,
+    CidrSet, Grant, Host, KeyName, MethodRule, Pattern, Permission, PermissionSet, Protocol, RateLimit, Redirect,
+    Respond, Rule, ServiceName, Sha256Digest, UpstreamUrl,
 };
 
 /// `[[api_keys]]`
@@ -31,26 +31,10 @@ pub struct ApiKeyConfig {
 pub struct GrantConfig {
     /// The service; unique.
     pub service: ServiceName,
-    /// The permissions its routes may ask for.
-    pub permissions: PermissionSet,
-    /// The patterns its routes must lie within.
-    pub paths: Vec<Pattern>,
-    /// The hosts it may bind routes to.
-    pub hosts: Vec<Host>,
-    /// Where its instances may be, within `registration.upstreams`.
-    pub upstreams: Option<CidrSet>,
-    /// Whether its routes may be public.
-    pub public: bool,
-    /// The digest of a token that it must send, where set.
-    pub token_sha256: Option<Sha256Digest>,
-    /// SHA-256 of a certificate that it must show, in DER; beside a token either will do.
-    pub certificate_sha256: Option<Sha256Digest>,
+    /// What it may register.
+    pub grant: Arc<Grant>,
     /// A PEM file of the authorities that its https instances must be of, instead of `upstream.ca`.
     pub ca: Option<PathBuf>,
-    /// The most that it may let pages read from.
-    pub origins: Origins,
-    /// Who may vouch for callers of its routes, at most.
-    pub auth: AuthMethods,
 }
 
 /// `[[rules]]`: options of the routes that it matches.

@@ -8,13 +8,14 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableT
 
 use super::faults::ContentsError;
 use super::tables::{
-    DEFINITIONS, DOWN, DRAINING, DRAINS, HOLDS, INSTANCES, KEYS, MAINTENANCE, META, OLDEST_FORMAT, SPLITS, TTLS, UP,
-    WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS,
+    DEFINITIONS, DOWN, DRAINING, DRAINS, GRANTS, HOLDS, INSTANCES, KEYS, MAINTENANCE, META, OLDEST_FORMAT, SPLITS,
+    TTLS, UP, WITH_DRAINING, WITHOUT_GRANTS, WITHOUT_MAINTENANCE, WITHOUT_SPLITS,
 };
 use super::{MAX_STARTS, format_of, present, secret_of};
 use crate::store::records;
 use furt_core::model::{
-    DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Split,
+    DrainMark, Epoch, InstanceId, KeyName, MAX_DURATION, Maintenance, MaintenanceScope, RuntimeGrant, RuntimeKey,
+    ServiceName, Split,
 };
 use furt_core::registry::{Contents, DefinitionRecord, InstanceRecord};
 
@@ -36,12 +37,24 @@ pub(super) fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsEr
         let since = |last_without| format.is_some_and(|format| format > last_without);
         let maintenance = if since(WITHOUT_MAINTENANCE) { Some(read.open_table(MAINTENANCE)?) } else { None };
         let splits = if since(WITHOUT_SPLITS) { Some(read.open_table(SPLITS)?) } else { None };
+        let grants = if since(WITHOUT_GRANTS) { Some(read.open_table(GRANTS)?) } else { None };
         let (definitions, instances) = (read.open_table(DEFINITIONS)?, read.open_table(INSTANCES)?);
         let (ttls, up) = (present(read.open_table(TTLS))?, present(read.open_table(UP))?);
         let down = read.open_table(DOWN)?;
-        Ok((read.open_table(META)?, definitions, instances, down, up, ttls, drains, keys, maintenance, splits))
+        Ok((
+            read.open_table(META)?,
+            definitions,
+            instances,
+            down,
+            up,
+            ttls,
+            drains,
+            keys,
+            maintenance,
+            (splits, grants),
+        ))
     };
-    let (meta, definitions, instances, down, up, ttls, drains, keys, maintenance, splits) = tables()?;
+    let (meta, definitions, instances, down, up, ttls, drains, keys, maintenance, (splits, grants)) = tables()?;
     let text = |key: &'static str| -> Result<String, ContentsError> {
         let value = meta.get(key)?.ok_or(ContentsError::Missing(key))?;
         String::from_utf8(value.value().to_owned()).map_err(|_| ContentsError::NoText(key))
@@ -92,6 +105,12 @@ pub(super) fn read_commit(read: &ReadTransaction) -> Result<Contents, ContentsEr
         for entry in splits.iter()? {
             let (name, record) = entry?;
             put_split(&mut contents, records::Split::parse(name.value(), record.value())?);
+        }
+    }
+    if let Some(grants) = grants {
+        for entry in grants.iter()? {
+            let (name, record) = entry?;
+            put_grant(&mut contents, records::Grant::parse(name.value(), record.value())?);
         }
     }
     check_whole(&contents)?;
@@ -177,6 +196,10 @@ pub(super) fn put_maintenance(contents: &mut Contents, (scope, maintenance): (Ma
 
 pub(super) fn put_split(contents: &mut Contents, (service, split): (ServiceName, Arc<Split>)) {
     contents.splits.insert(service, split);
+}
+
+pub(super) fn put_grant(contents: &mut Contents, (service, grant): (ServiceName, Arc<RuntimeGrant>)) {
+    contents.grants.insert(service, grant);
 }
 
 /// An instance comes with its definition and goes with it, a digest is of one key, and one more start can be counted.

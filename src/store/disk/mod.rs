@@ -37,8 +37,8 @@ pub use opening::examine;
 pub(super) use overlay::LONGEST_READ;
 pub use running::RunningStore;
 use tables::{
-    AFFINITY_SECRET, AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, HOLDS, INSTANCES, IdTable, KEYS,
-    MAINTENANCE, META, OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
+    AFFINITY_SECRET, AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINING, DRAINS, FORMAT, GRANTS, HOLDS, INSTANCES,
+    IdTable, KEYS, MAINTENANCE, META, OLDEST_FORMAT, SPLITS, TTLS, UP, WITH_DRAINING,
 };
 pub use transfer::{Summary, check, export, import};
 use undo::Undo;
@@ -287,7 +287,7 @@ fn upgrade(database: &Database) -> Result<(), redb::Error> {
         }
     }
     transaction.delete_table(DRAINING)?;
-    for table in [DRAINS, HOLDS, KEYS, MAINTENANCE, SPLITS] {
+    for table in [DRAINS, HOLDS, KEYS, MAINTENANCE, SPLITS, GRANTS] {
         transaction.open_table(table)?;
     }
     transaction.open_table(TTLS)?;
@@ -322,6 +322,7 @@ fn initialize(database: &Database, epoch: Epoch, starts: u64) -> Result<(), redb
         transaction.open_table(KEYS)?;
         transaction.open_table(MAINTENANCE)?;
         transaction.open_table(SPLITS)?;
+        transaction.open_table(GRANTS)?;
         transaction.open_table(AUDIT)?;
         transaction.open_table(AUDIT_HEADS)?;
     }
@@ -446,6 +447,13 @@ fn write_one(transaction: &WriteTransaction, change: &Change) -> Result<(), redb
         }
         Change::RemoveSplit(service) => {
             transaction.open_table(SPLITS)?.remove(service.as_str())?;
+        }
+        Change::PutGrant(service, grant) => {
+            let record = records::Grant::from_core(service, grant).to_json();
+            transaction.open_table(GRANTS)?.insert(service.as_str(), record.as_slice())?;
+        }
+        Change::RemoveGrant(service) => {
+            transaction.open_table(GRANTS)?.remove(service.as_str())?;
         }
         // Its place is said by the one before it.
         Change::Audit(_) => {}

@@ -4,8 +4,10 @@ use redb::TableDefinition;
 
 /// The format that this furt writes. A change of any record that an older furt could misread makes it grow. 2 has
 /// `draining`, `ttls` and `keys`. 3 has `drains` and `holds` instead of `draining`, and incarnations. 4 has `maintenance`.
-/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances. 7 has operators' names and `audit`.
-pub(super) const FORMAT: u64 = 7;
+/// 5 has `auth` in what restricts. 6 has `splits`, and versions of instances. 7 has operators' names and `audit`. 8 has `grants`.
+pub(super) const FORMAT: u64 = 8;
+/// The last one without `grants`.
+pub(super) const WITHOUT_GRANTS: u64 = 7;
 /// The last one without `splits`.
 pub(super) const WITHOUT_SPLITS: u64 = 5;
 /// The last one without `maintenance`.
@@ -42,6 +44,8 @@ pub(super) const DRAINING: IdTable = TableDefinition::new("draining");
 pub(super) const MAINTENANCE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("maintenance");
 /// JSON by the name of the service that has the split.
 pub(super) const SPLITS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("splits");
+/// JSON by the name of the service that has the grant.
+pub(super) const GRANTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("grants");
 /// JSON by the place of the entry, from 1.
 pub(super) const AUDIT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("audit");
 /// By the name of a gateway its last entry of the audit: JSON.

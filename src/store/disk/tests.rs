@@ -2,6 +2,7 @@
 
 mod audit;
 mod failing;
+mod grants;
 mod lending;
 mod secret;
 
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::conformance::{
-    api_key, definition, draining, gone, gone_key, gone_split, held, hold, instance, maintenance, note_down,
-    note_status, note_ttl, split,
+    api_key, definition, draining, gone, gone_grant, gone_key, gone_split, grant, held, hold, instance, maintenance,
+    note_down, note_status, note_ttl, split,
 };
 use crate::store::disk::opening::examine;
 use furt_core::registry::DefinitionRecord;
@@ -50,6 +51,7 @@ fn fill(store: &mut DiskStore) -> Contents {
     store.apply(&[api_key("k0", "0"), api_key("k1", "1"), api_key("k2", "2")]).unwrap();
     store.apply(&[gone_key("k1"), maintenance("s1", "one"), maintenance("*", "two")]).unwrap();
     store.apply(&[split("s1", &[("2", 5.0), ("1", 0.25)]), split("t", &[("3", 1.0)]), gone_split("t")]).unwrap();
+    store.apply(&[grant("s1", "/s1/*"), grant("t", "/t"), gone_grant("t")]).unwrap();
     let State::Open(database) = &store.state else { panic!("it is open") };
     let contents = read(database).unwrap();
     assert_eq!((contents.starts, contents.instances.len(), contents.keys.len()), (starts, 11, 2));
@@ -170,6 +172,7 @@ fn of_format_2(folder: &Folder) -> Contents {
     transaction.delete_table(HOLDS).unwrap();
     transaction.delete_table(MAINTENANCE).unwrap();
     transaction.delete_table(SPLITS).unwrap();
+    transaction.delete_table(GRANTS).unwrap();
     transaction.open_table(DRAINING).unwrap().insert("i7", ()).unwrap();
     transaction.commit().unwrap();
     read(&database).unwrap()
@@ -178,8 +181,8 @@ fn of_format_2(folder: &Folder) -> Contents {
 /// Who began a drain, when, and how long it holds was not kept, and no id was held; nor was anything in maintenance.
 fn without_what_format_3_added(contents: Contents) -> Contents {
     let draining = contents.draining.into_keys().map(|id| (id, Arc::new(DrainMark::unknown()))).collect();
-    let (holds, maintenance, splits) = Default::default();
-    Contents { draining, holds, maintenance, splits, ..contents }
+    let (holds, maintenance, splits, grants) = Default::default();
+    Contents { draining, holds, maintenance, splits, grants, ..contents }
 }
 
 #[test]
@@ -204,7 +207,7 @@ fn an_export_of_format_2_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 2.into();
-    for list in ["drains", "holds", "maintenance", "splits"] {
+    for list in ["drains", "holds", "maintenance", "splits", "grants"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     exported["draining"] = serde_json::json!(["i7"]);
@@ -216,10 +219,11 @@ fn an_export_of_format_2_is_imported() {
 #[test]
 fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something_is() {
     let (folder, contents) = Folder::filled();
-    let older = Contents { maintenance: Default::default(), splits: Default::default(), ..contents };
+    let (maintenance_of_none, splits, grants) = Default::default();
+    let older = Contents { maintenance: maintenance_of_none, splits, grants, ..contents };
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 3.into();
-    for list in ["maintenance", "splits"] {
+    for list in ["maintenance", "splits", "grants"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
@@ -230,6 +234,7 @@ fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something
     transaction.open_table(META).unwrap().insert("format", b"3".as_slice()).unwrap();
     transaction.delete_table(MAINTENANCE).unwrap();
     transaction.delete_table(SPLITS).unwrap();
+    transaction.delete_table(GRANTS).unwrap();
     transaction.commit().unwrap();
     drop(database);
     assert_eq!(examine(&folder.path()).unwrap(), older);
@@ -243,10 +248,13 @@ fn a_store_and_an_export_of_format_3_have_nothing_in_maintenance_until_something
 #[test]
 fn a_store_and_an_export_of_format_5_have_no_split_until_one_is_set() {
     let (folder, contents) = Folder::filled();
-    let older = Contents { splits: Default::default(), ..contents };
+    let (splits, grants) = Default::default();
+    let older = Contents { splits, grants, ..contents };
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 5.into();
-    exported.as_object_mut().unwrap().remove("splits").unwrap();
+    for list in ["splits", "grants"] {
+        exported.as_object_mut().unwrap().remove(list).unwrap();
+    }
     let into = folder.0.path().join("copy");
     import(&exported.to_string(), &into).unwrap();
     assert_eq!(examine(&into).unwrap(), older);
@@ -254,6 +262,7 @@ fn a_store_and_an_export_of_format_5_have_no_split_until_one_is_set() {
     let transaction = database.begin_write().unwrap();
     transaction.open_table(META).unwrap().insert("format", b"5".as_slice()).unwrap();
     transaction.delete_table(SPLITS).unwrap();
+    transaction.delete_table(GRANTS).unwrap();
     transaction.commit().unwrap();
     drop(database);
     assert_eq!(examine(&folder.path()).unwrap(), older);
@@ -278,8 +287,8 @@ fn of_format_1(folder: &Folder) -> Contents {
 }
 
 fn without_what_format_2_added(contents: Contents) -> Contents {
-    let (draining, holds, ttls, keys, maintenance, splits) = Default::default();
-    Contents { draining, holds, ttls, keys, maintenance, splits, ..contents }
+    let (draining, holds, ttls, keys, maintenance, splits, grants) = Default::default();
+    Contents { draining, holds, ttls, keys, maintenance, splits, grants, ..contents }
 }
 
 #[test]
@@ -325,7 +334,7 @@ fn an_export_of_format_1_is_imported() {
     let (folder, contents) = Folder::filled();
     let mut exported = export(&folder.path()).unwrap();
     exported["format"] = 1.into();
-    for list in ["drains", "holds", "ttls_ms", "keys", "maintenance", "splits"] {
+    for list in ["drains", "holds", "ttls_ms", "keys", "maintenance", "splits", "grants"] {
         exported.as_object_mut().unwrap().remove(list).unwrap();
     }
     let into = folder.0.path().join("copy");
@@ -505,8 +514,8 @@ fn a_store_that_lost_its_keys_is_refused() {
 fn what_is_exported_and_imported_is_the_same_store() {
     let (folder, contents) = Folder::filled();
     let before = fs::read(folder.path()).unwrap();
-    let summary =
-        Summary { services: 11, instances: 11, down: 1, draining: 1, held: 1, keys: 2, maintenance: 2, splits: 1 };
+    let (services, instances, down, draining, held, keys, maintenance, splits, grants) = (11, 11, 1, 1, 1, 2, 2, 1, 1);
+    let summary = Summary { services, instances, down, draining, held, keys, maintenance, splits, grants };
     assert_eq!(check_store(&folder.path()), summary);
     let exported = export(&folder.path()).unwrap();
     assert!(fs::read(folder.path()).unwrap() == before, "neither changes it");

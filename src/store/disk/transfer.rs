@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::contents::{
-    check_whole, known, promised, put_definition, put_drain, put_instance, put_key, put_maintenance, put_split,
+    check_whole, known, promised, put_definition, put_drain, put_grant, put_instance, put_key, put_maintenance,
+    put_split,
 };
 use super::faults::ImportError;
-use super::tables::{FORMAT, OLDEST_FORMAT, WITH_DRAINING, WITHOUT_MAINTENANCE, WITHOUT_SPLITS};
+use super::tables::{FORMAT, OLDEST_FORMAT, WITH_DRAINING, WITHOUT_GRANTS, WITHOUT_MAINTENANCE, WITHOUT_SPLITS};
 use super::{Undo, initialize, opening, records, write};
 use crate::store::RecordKind;
 use furt_core::model::{DrainMark, Epoch, InstanceId, Status};
@@ -41,6 +42,8 @@ pub struct Summary {
     pub maintenance: usize,
     /// Services with a split.
     pub splits: usize,
+    /// Services with a grant of run time.
+    pub grants: usize,
 }
 
 impl Summary {
@@ -54,6 +57,7 @@ impl Summary {
             keys: contents.keys.len(),
             maintenance: contents.maintenance.len(),
             splits: contents.splits.len(),
+            grants: contents.grants.len(),
         }
     }
 }
@@ -84,9 +88,12 @@ struct Exported {
     /// Of format 4 and later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     maintenance: Option<Vec<Value>>,
-    /// Of format 6.
+    /// Of format 6 and later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     splits: Option<Vec<Value>>,
+    /// Of format 8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grants: Option<Vec<Value>>,
     /// This and what follows: of format 2 and later.
     ttls_ms: Option<BTreeMap<String, u64>>,
     keys: Option<Vec<Value>>,
@@ -125,6 +132,8 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
     let maintenance = maintenance.map(|(scope, one)| serde_json::to_value(records::Maintenance::from_core(scope, one)));
     let splits = contents.splits.iter();
     let splits = splits.map(|(service, split)| serde_json::to_value(records::Split::from_core(service, split)));
+    let grants = contents.grants.iter();
+    let grants = grants.map(|(service, grant)| serde_json::to_value(records::Grant::from_core(service, grant)));
     let exported = Exported {
         format: FORMAT,
         epoch: contents.epoch.to_string(),
@@ -138,6 +147,7 @@ pub(super) fn exported(contents: &Contents) -> Result<Value, StoreError> {
         holds: Some(holds.collect::<Result<_, _>>().map_err(unwritable)?),
         maintenance: Some(maintenance.collect::<Result<_, _>>().map_err(unwritable)?),
         splits: Some(splits.collect::<Result<_, _>>().map_err(unwritable)?),
+        grants: Some(grants.collect::<Result<_, _>>().map_err(unwritable)?),
         ttls_ms: Some(contents.ttls.iter().map(ttl).collect()),
         keys: Some(keys.collect::<Result<_, _>>().map_err(unwritable)?),
     };
@@ -164,10 +174,12 @@ pub fn import(json: &str, into: &Path) -> Result<Summary, StoreError> {
     let maintenance = maintenance.map(|(scope, one)| Change::PutMaintenance(scope.clone(), Arc::clone(one)));
     let splits = contents.splits.iter();
     let splits = splits.map(|(service, split)| Change::PutSplit(service.clone(), Arc::clone(split)));
+    let grants = contents.grants.iter();
+    let grants = grants.map(|(service, grant)| Change::PutGrant(service.clone(), Arc::clone(grant)));
     let definitions = contents.definitions.values().cloned().map(Change::PutDefinition);
     let instances = contents.instances.values().cloned().map(Change::PutInstance);
     let records = definitions.chain(instances).chain(notes).chain(ttls).chain(drains).chain(keys);
-    let changes: Vec<_> = records.chain(maintenance).chain(splits).collect();
+    let changes: Vec<_> = records.chain(maintenance).chain(splits).chain(grants).collect();
     drop(opening::create(into, |database| {
         initialize(database, contents.epoch, contents.starts)?;
         // A file that fails is not made.
@@ -207,7 +219,7 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
     for id in &all.up {
         contents.observed.up.insert(known(&contents, id, "UP")?);
     }
-    let Lists { draining, drains, holds, ttls, keys, maintenance, splits } = Lists::of(format, all)?;
+    let Lists { draining, drains, holds, ttls, keys, maintenance, splits, grants } = Lists::of(format, all)?;
     for (id, &ms) in &ttls {
         let (id, ttl) = promised(&contents, id, ms)?;
         contents.ttls.insert(id, ttl);
@@ -252,6 +264,13 @@ fn parse(json: &str) -> Result<Contents, ImportError> {
             return Err(twice(RecordKind::Split, name));
         }
     }
+    for (number, record) in grants.iter().enumerate() {
+        let name = name(record, "service", "grants", number)?;
+        put_grant(&mut contents, records::Grant::parse(name, record.to_string().as_bytes())?);
+        if contents.grants.len() == number {
+            return Err(twice(RecordKind::Grant, name));
+        }
+    }
     check_whole(&contents)?;
     Ok(contents)
 }
@@ -266,22 +285,25 @@ struct Lists {
     keys: Vec<Value>,
     maintenance: Vec<Value>,
     splits: Vec<Value>,
+    grants: Vec<Value>,
 }
 
 impl Lists {
     /// # Errors
     /// One that the format has is missing, or one is there that it has not.
     fn of(format: u64, all: Exported) -> Result<Self, ImportError> {
-        let Exported { draining, drains, holds, maintenance, splits, ttls_ms, keys, .. } = all;
+        let Exported { draining, drains, holds, maintenance, splits, grants, ttls_ms, keys, .. } = all;
         let since_2 = format > OLDEST_FORMAT;
         let since_3 = format > WITH_DRAINING;
         let since_4 = format > WITHOUT_MAINTENANCE;
         let since_6 = format > WITHOUT_SPLITS;
+        let since_8 = format > WITHOUT_GRANTS;
         let has_others = draining.is_some() && format != WITH_DRAINING
             || (ttls_ms.is_some() || keys.is_some()) && !since_2
             || (drains.is_some() || holds.is_some()) && !since_3
             || maintenance.is_some() && !since_4
-            || splits.is_some() && !since_6;
+            || splits.is_some() && !since_6
+            || grants.is_some() && !since_8;
         if has_others {
             return Err(ImportError::ListsOfOtherFormat(format));
         }
@@ -293,6 +315,7 @@ impl Lists {
             keys: needed(keys, since_2, "keys")?,
             maintenance: needed(maintenance, since_4, "maintenance")?,
             splits: needed(splits, since_6, "splits")?,
+            grants: needed(grants, since_8, "grants")?,
         })
     }
 }

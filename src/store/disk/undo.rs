@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use redb::{AccessGuard, Database, ReadableTable as _, StorageError, Table, TableDefinition, WriteTransaction};
 
 use super::tables::{
-    AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS, UP,
+    AUDIT, AUDIT_HEADS, DEFINITIONS, DOWN, DRAINS, GRANTS, HOLDS, INSTANCES, IdTable, KEYS, MAINTENANCE, SPLITS, TTLS,
+    UP,
 };
 use furt_core::model::InstanceId;
 use furt_core::registry::{Change, DefinitionRecord, InstanceRecord};
@@ -29,6 +30,7 @@ pub(super) struct Undo {
     holds: Records,
     maintenance: Records,
     splits: Records,
+    grants: Records,
     /// Where the audit ended before the batch, where that adds entries. The oldest one that had to go for it stays away.
     audit: Option<AuditEnd>,
     /// What was noted of the instances.
@@ -95,6 +97,9 @@ impl Undo {
             Change::PutSplit(service, _) | Change::RemoveSplit(service) => {
                 keep(&mut self.splits, transaction, SPLITS, service.as_str())
             }
+            Change::PutGrant(service, _) | Change::RemoveGrant(service) => {
+                keep(&mut self.grants, transaction, GRANTS, service.as_str())
+            }
         }
     }
 
@@ -123,6 +128,7 @@ impl Undo {
             (HOLDS, &self.holds),
             (MAINTENANCE, &self.maintenance),
             (SPLITS, &self.splits),
+            (GRANTS, &self.grants),
         ];
         for (table, records) in records {
             let mut table = transaction.open_table(table)?;

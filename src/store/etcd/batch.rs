@@ -1,7 +1,8 @@
 //! Writes that go to the store together: one transaction, whose parts are decided one by one.
 //!
 //! etcd takes 128 comparisons and operations a transaction, and as many as are left within one: so up to 100 on top and 28 in
-//! each write, or one wide write alone. A write that is wider still is cut in pieces that stand by themselves.
+//! each write, or one wide write alone. A write that is wider still is cut in pieces that stand by themselves, unless it is to be stored
+//! as a whole: then its operations are within transactions of their own ([`Nested::groups`](super::txn::Nested::groups)).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -86,11 +87,12 @@ pub(super) fn gather(
             }
             Plan::Do(planned) => planned,
         };
-        if planned.width() > MOST_ALONE && waiting.write.changes.len() > 1 {
+        let is_whole = waiting.write.is_whole;
+        if planned.width() > MOST_ALONE && waiting.write.changes.len() > 1 && !is_whole {
             queue.push_front(in_pieces(waiting));
             continue;
         }
-        let is_wide = planned.width() > MOST_WITHIN;
+        let is_wide = planned.width() > MOST_WITHIN || is_whole;
         let fits = !is_wide
             && writes.len() < MOST_ON_TOP - 2
             && bytes + planned.size() <= MOST_BYTES
@@ -112,7 +114,7 @@ pub(super) fn gather(
 /// else with each piece.
 fn in_pieces(waiting: Waiting) -> Waiting {
     let Waiting { of, write, mut rest, since } = waiting;
-    let Write { changes, seen, premises } = write;
+    let Write { changes, seen, premises, .. } = write;
     let mut shared = Vec::new();
     let mut of_each: BTreeMap<Subject, Vec<Premise>> = BTreeMap::new();
     let subjects: BTreeSet<_> = changes.iter().filter_map(subject_of_change).collect();
@@ -129,13 +131,13 @@ fn in_pieces(waiting: Waiting) -> Waiting {
         let subjects: BTreeSet<_> = changes.iter().filter_map(subject_of_change).collect();
         let own = subjects.iter().filter_map(|subject| of_each.get(subject)).flatten().cloned();
         let premises = shared.iter().cloned().chain(own).collect();
-        pieces.push(Write { changes: changes.to_vec(), seen, premises });
+        pieces.push(Write::new(changes.to_vec(), seen, premises));
     }
     let second = pieces.pop();
     if let Some(second) = second.filter(|second| !second.changes.is_empty()) {
         rest.push_front(second);
     }
-    let write = pieces.pop().unwrap_or(Write { changes: Vec::new(), seen, premises: Vec::new() });
+    let write = pieces.pop().unwrap_or(Write::new(Vec::new(), seen, Vec::new()));
     Waiting { of, write, rest, since }
 }
 
@@ -164,6 +166,8 @@ fn subject_of_change(change: &Change) -> Option<Subject> {
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
         | Change::RemoveSplit(_)
+        | Change::PutGrant(..)
+        | Change::RemoveGrant(_)
         | Change::Audit(_) => None,
     }
 }
@@ -176,6 +180,7 @@ fn subject_of_premise(premise: &Premise) -> Option<Subject> {
         }
         Record::Key(name) => Some(Subject::ApiKey(name.clone())),
         Record::Definition(_) | Record::Digest(_) | Record::Maintenance(_) | Record::Split(_) => None,
+        Record::Grant(_) => None,
     }
 }
 

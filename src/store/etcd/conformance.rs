@@ -75,7 +75,7 @@ impl Store for OnEtcd {
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.next += 1;
         let id = WriteId(self.next);
-        let write = Write { changes: changes.to_vec(), seen: Revision::default(), premises: Vec::new() };
+        let write = Write::new(changes.to_vec(), Revision::default(), Vec::new());
         self.store.write(id, write);
         let until = clock::now() + PATIENCE;
         while clock::now() < until {

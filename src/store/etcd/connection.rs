@@ -387,11 +387,17 @@ fn put(kv: KeyValue) -> Put {
 }
 
 fn transaction(txn: Txn) -> etcd_client::Txn {
+    let on_top = txn.on_top();
     let Txn { compares, ops, writes } = txn;
     let writes = writes.into_iter().map(|write| {
         let Nested { compares, ops, granted } = write;
         let compares: Vec<_> = compares.into_iter().map(compare).collect();
-        let ops: Vec<_> = ops.into_iter().map(|one| op(one, granted)).collect();
+        let lowered = |ops: Vec<Op>| ops.into_iter().map(|one| op(one, granted)).collect::<Vec<_>>();
+        let mut groups = Nested::groups(ops, compares.len(), on_top);
+        let ops = match groups.len() {
+            0 | 1 => lowered(groups.pop().unwrap_or_default()),
+            _ => groups.into_iter().map(|ops| TxnOp::txn(etcd_client::Txn::new().and_then(lowered(ops)))).collect(),
+        };
         TxnOp::txn(etcd_client::Txn::new().when(compares).and_then(ops))
     });
     let ops: Vec<_> = ops.into_iter().map(|one| op(one, None)).chain(writes).collect();

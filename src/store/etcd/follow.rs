@@ -74,6 +74,7 @@ pub(super) fn follow(group: &Group, mirror: &mut Mirror, layout: &Layout, vet: &
     // An instance comes after its service, and what belongs to it after that: as the keys are ordered.
     puts.sort_by(|(one, _), (other, _)| one.cmp(other));
     let of_instances: BTreeSet<_> = puts.iter().filter_map(|(key, _)| instance_of(key)).collect();
+    puts.iter().for_each(|(key, _)| follower.mirror.release_digests(key));
     for (key, put) in puts {
         follower.followed.changed.insert(key.clone());
         follower.put(key, put);
@@ -128,6 +129,7 @@ impl Follower<'_> {
                 Key::ApiKey(name) => Change::RemoveKey(name.clone()),
                 Key::Maintenance(scope) => Change::RemoveMaintenance(scope.clone()),
                 Key::Split(service) => Change::RemoveSplit(service.clone()),
+                Key::Grant(service) => Change::RemoveGrant(service.clone()),
                 Key::Ttl(_) | Key::Digest(_) | Key::AuditHead(_) | Key::Busy(..) | Key::Gateway(_) => continue,
             };
             self.tell(change, None);
@@ -281,6 +283,17 @@ impl Follower<'_> {
                 let read = records::Split::read(service.as_str(), &put.value);
                 let (service, split) = read.map_err(|error| self.or_newer(put, error.fault))?.value;
                 self.tell(Change::PutSplit(service, split), None);
+                Ok(Value::Told)
+            }
+            Key::Grant(service) => {
+                let read = records::Grant::read(service.as_str(), &put.value);
+                let read = read.map_err(|error| self.or_newer(put, error.fault))?;
+                // Half of what restricts it would let more be registered. What was in force stays so.
+                if newer(put, read.has_unknown_fields()).is_some() {
+                    return Err(NEWER.to_owned());
+                }
+                let (service, grant) = read.value;
+                self.tell(Change::PutGrant(service, grant), None);
                 Ok(Value::Told)
             }
             Key::Digest(_) => Ok(Value::Told),

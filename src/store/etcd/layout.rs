@@ -35,6 +35,7 @@ pub(super) enum Key {
     Digest(Sha256Digest),
     Maintenance(MaintenanceScope),
     Split(ServiceName),
+    Grant(ServiceName),
     /// The last entry of the audit by the gateway of that name.
     AuditHead(GatewayName),
     /// What a gateway has in flight at an instance that takes no new requests.
@@ -122,10 +123,16 @@ impl Layout {
             Key::Digest(sha256) => format!("{records}digests/{sha256}"),
             Key::Maintenance(scope) => format!("{records}maintenance/{scope}"),
             Key::Split(service) => format!("{records}splits/{service}"),
+            Key::Grant(service) => format!("{records}grants/{service}"),
             Key::AuditHead(gateway) => format!("{records}audit/{gateway}"),
             Key::Busy(instance, gateway) => format!("{records}busy/{instance}/{gateway}"),
             Key::Gateway(id) => format!("{records}gateways/{id}"),
         }
+    }
+
+    /// What the keys of all digests of API keys begin with.
+    pub(super) fn digests(&self) -> String {
+        format!("{}digests/", self.records)
     }
 
     /// What the keys of a service's instances begin with, and those of what belongs to them.
@@ -135,7 +142,7 @@ impl Layout {
 
     /// Whether a key stands among those of a kind of record, and its name is none of that kind. Other kinds are a newer furt's.
     pub(super) fn is_misnamed(&self, key: &[u8]) -> bool {
-        const KINDS: [&[u8]; 12] = [
+        const KINDS: [&[u8]; 13] = [
             b"services/",
             b"instances/",
             b"ttls/",
@@ -145,6 +152,7 @@ impl Layout {
             b"digests/",
             b"maintenance/",
             b"splits/",
+            b"grants/",
             b"audit/",
             b"busy/",
             b"gateways/",
@@ -168,6 +176,7 @@ impl Layout {
             }
             "maintenance" => Key::Maintenance(MaintenanceScope::from_name(name).ok()?),
             "splits" => Key::Split(ServiceName::try_new(name).ok()?),
+            "grants" => Key::Grant(ServiceName::try_new(name).ok()?),
             "audit" => Key::AuditHead(GatewayName::try_new(name).ok()?),
             "busy" => {
                 let (name, gateway) = name.rsplit_once('/')?;
@@ -195,6 +204,7 @@ impl From<&Record> for Key {
             Record::Digest(sha256) => Self::Digest(*sha256),
             Record::Maintenance(scope) => Self::Maintenance(scope.clone()),
             Record::Split(service) => Self::Split(service.clone()),
+            Record::Grant(service) => Self::Grant(service.clone()),
         }
     }
 }

@@ -330,7 +330,7 @@ impl Link {
             return;
         }
         let premises = vec![Premise::Unchanged(Record::Instance(instance.clone()))];
-        let write = Write { changes: vec![change], seen: Revision(u64::MAX - 1), premises };
+        let write = Write::new(vec![change], Revision(u64::MAX - 1), premises);
         self.queue.push_back(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: now });
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::follow::{Group, Put, follow};
 use super::layout::{Key, Layout};
 use super::mirror::{Lease, Mirror};
-use crate::store::conformance::{maintenance, split};
+use crate::store::conformance::{grant, maintenance, split};
 use crate::store::records;
 use furt_core::MemoryStore;
 use furt_core::model::{DrainMark, DrainUntil, InstanceId, KeyName, ServiceName, Sha256Digest};
@@ -33,6 +33,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
     let undone = Arc::new(DrainMark { until: DrainUntil::Undo, ..(*mark).clone() });
     let Change::PutMaintenance(scope, maintenance) = maintenance("s", "one") else { unreachable!() };
     let Change::PutSplit(service, split) = split("s", &[("2", 5.0), ("1", 0.25)]) else { unreachable!() };
+    let Change::PutGrant(granted, grant) = grant("s", "/s/*") else { unreachable!() };
     let one = at("s", "i");
     let all = [
         (Key::Definition(one.service.clone()), definition.as_bytes().to_vec()),
@@ -43,6 +44,7 @@ fn stored(layout: &Layout) -> Vec<(Vec<u8>, Vec<u8>)> {
         (Key::Hold(one.clone()), records::Drain::of_id(&one, &undone).to_json()),
         (Key::Maintenance(scope.clone()), records::Maintenance::from_core(&scope, &maintenance).to_json()),
         (Key::Split(service.clone()), records::Split::from_core(&service, &split).to_json()),
+        (Key::Grant(granted.clone()), records::Grant::from_core(&granted, &grant).to_json()),
         (Key::ApiKey(KeyName::try_new("k").unwrap()), api_key.into_bytes()),
         (Key::Digest(digest), b"k".to_vec()),
         (Key::Busy(one, "g".to_owned()), b"3".to_vec()),
@@ -113,6 +115,11 @@ fn reads_again(change: &Change) {
             let stored = records::Split::from_core(service, split).to_json();
             let read = records::Split::read(service.as_str(), &stored).unwrap().value;
             assert_eq!(read, (service.clone(), Arc::clone(split)));
+        }
+        Change::PutGrant(service, grant) => {
+            let stored = records::Grant::from_core(service, grant).to_json();
+            let read = records::Grant::read(service.as_str(), &stored).unwrap().value;
+            assert_eq!(read, (service.clone(), Arc::clone(grant)));
         }
         _ => {}
     }

@@ -193,6 +193,16 @@ impl Mirror {
         self.entries.insert(key, entry);
     }
 
+    /// The digests of an API key are free for others that come with it: they may exchange theirs.
+    pub(super) fn release_digests(&mut self, key: &Key) {
+        let Some(Value::ApiKey { api_key, .. }) = self.entries.get(key).map(|entry| &entry.value) else { return };
+        for sha256 in api_key.digests() {
+            if self.digests.get(&sha256) == Some(api_key.name()) {
+                self.digests.remove(&sha256);
+            }
+        }
+    }
+
     /// The same for a key that nobody removed.
     pub(super) fn lapse(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.remove(key)?;
@@ -205,6 +215,7 @@ impl Mirror {
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
+        self.release_digests(key);
         let entry = self.entries.remove(key)?;
         self.refused -= usize::from(entry.is_refused());
         self.newer -= usize::from(entry.is_newer());
@@ -217,13 +228,6 @@ impl Mirror {
             }
             if self.owners.get(&instance.id) == Some(&instance.service) {
                 self.owners.remove(&instance.id);
-            }
-        }
-        if let Value::ApiKey { api_key, .. } = &entry.value {
-            for sha256 in api_key.digests() {
-                if self.digests.get(&sha256) == Some(api_key.name()) {
-                    self.digests.remove(&sha256);
-                }
             }
         }
         Some(entry)

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::follow::{Group, Put};
 use super::mirror::Lease;
-use super::txn::{Compare, Nested, Op, Txn, Under};
-
-/// The most operations, counted along each way through a transaction.
-const MOST_OPS: usize = 128;
+use super::txn::{Compare, MOST_OPS, Nested, Op, Txn, Under};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -106,7 +103,7 @@ impl Model {
 
 /// What etcd refuses before it looks at anything.
 fn check(txn: &Txn) {
-    let on_top = txn.compares.len().max(txn.ops.len() + txn.writes.len());
+    let on_top = txn.on_top();
     assert!(on_top <= MOST_OPS, "too many operations: {on_top}");
     let mut puts = BTreeSet::new();
     let mut deletes = Vec::new();
@@ -123,7 +120,13 @@ fn check(txn: &Txn) {
         assert_eq!(put, None, "duplicate key: put and deleted");
     }
     for Nested { compares, ops, .. } in &txn.writes {
-        let within = on_top + compares.len().max(ops.len());
+        let groups = Nested::groups(ops.clone(), compares.len(), on_top);
+        let (of_groups, largest) = match groups.as_slice() {
+            [ops] => (ops.len(), 0),
+            groups => (groups.len(), groups.iter().map(Vec::len).max().unwrap_or(0)),
+        };
+        assert_eq!(groups.concat(), *ops, "none is lost, and each has its place");
+        let within = on_top + compares.len().max(of_groups) + largest;
         assert!(within <= MOST_OPS, "too many operations within: {within}");
     }
 }

@@ -125,7 +125,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
     let followed = follow(&all, &mut mirror, &settings.layout, &*settings.vet, true);
     let (contents, suspended) = contents(&mirror, epoch, starts, &followed.changes);
     info!(
-        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, {} API keys, {} in maintenance, and {} splits, at revision {}",
+        "the store etcd below {} has {} services with {} instances, {} draining, {} ids held, {} API keys, {} in maintenance, {} splits, and {} grants, at revision {}",
         settings.layout.root(),
         contents.definitions.len(),
         contents.instances.len(),
@@ -134,6 +134,7 @@ pub async fn open(options: Options, vet: Box<Vet>, metrics: Arc<SharedStoreMetri
         contents.keys.len(),
         contents.maintenance.len(),
         contents.splits.len(),
+        contents.grants.len(),
         mirror.revision
     );
     let (commands, taken) = mpsc::unbounded_channel();
@@ -261,6 +262,9 @@ fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) ->
             Change::PutSplit(service, split) => {
                 contents.splits.insert(service.clone(), Arc::clone(split));
             }
+            Change::PutGrant(service, grant) => {
+                contents.grants.insert(service.clone(), Arc::clone(grant));
+            }
             Change::RemoveInstance(_)
             | Change::RemoveService { .. }
             | Change::Observe(..)
@@ -269,6 +273,7 @@ fn contents(mirror: &Mirror, epoch: Epoch, starts: u64, changes: &[Incoming]) ->
             | Change::RemoveKey(_)
             | Change::RemoveMaintenance(_)
             | Change::RemoveSplit(_)
+            | Change::RemoveGrant(_)
             | Change::Audit(_) => {}
         }
     }

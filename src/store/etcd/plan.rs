@@ -117,6 +117,7 @@ fn service_of(key: &Key) -> Option<&ServiceName> {
         Key::Definition(service) => Some(service),
         Key::Instance(instance) | Key::Ttl(instance) | Key::Drain(instance) => Some(&instance.service),
         Key::Hold(_) | Key::ApiKey(_) | Key::Digest(_) | Key::Maintenance(_) | Key::Split(_) => None,
+        Key::Grant(_) => None,
         Key::AuditHead(_) | Key::Busy(..) | Key::Gateway(_) => None,
     }
 }
@@ -194,6 +195,15 @@ impl Planner<'_> {
                 self.planned.puts_any |= put.contains(&Fence::Any);
                 self.planned.fences.extend(put.into_iter().filter(|fence| *fence != Fence::Any));
                 return true;
+            }
+            Premise::NoNewDigests => {
+                let is_new = |(key, entry): (&Key, &super::mirror::Entry)| {
+                    matches!(key, Key::Digest(_)) && entry.modified > self.seen
+                };
+                if self.mirror.entries().any(is_new) {
+                    return false;
+                }
+                Compare::NonePutAfter(self.layout.digests(), self.seen)
             }
             Premise::Settled(service) => {
                 self.planned.ranges.insert(service.clone());
@@ -319,6 +329,11 @@ impl Planner<'_> {
                 self.put(Key::Split(service.clone()), value, Under::None);
             }
             Change::RemoveSplit(service) => self.remove(Key::Split(service.clone())),
+            Change::PutGrant(service, grant) => {
+                let value = records::Grant::from_core(service, grant).to_json();
+                self.put(Key::Grant(service.clone()), value, Under::None);
+            }
+            Change::RemoveGrant(service) => self.remove(Key::Grant(service.clone())),
             Change::Audit(entry) => self.append(entry),
             // What one gateway saw is its own.
             Change::Observe(..) => {}
@@ -371,7 +386,12 @@ impl Planner<'_> {
         });
         let stays = |sha256: &_| unless.is_some_and(|newer| newer.digests().any(|one| one == *sha256));
         let all = stored.into_iter().flat_map(|api_key| api_key.digests()).chain(put);
-        let gone: Vec<_> = all.filter(|sha256| !stays(sha256)).collect();
+        // What another key takes over in this write is its own.
+        let is_others = |sha256: &_| {
+            let op = self.ops.get(&Key::Digest(*sha256));
+            op.is_some_and(|op| matches!(op, Op::Put { value, .. } if *value != name.as_str().as_bytes()))
+        };
+        let gone: Vec<_> = all.filter(|sha256| !stays(sha256) && !is_others(sha256)).collect();
         gone.into_iter().for_each(|sha256| self.remove(Key::Digest(sha256)));
     }
 

@@ -1,6 +1,7 @@
 //! Transactions without a store: fences meet, limits are kept, what is stored is what was meant.
 
 mod audit;
+mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::plan::Own;
 use super::session::Session;
 use super::txn::{Op, Txn, Under};
 use crate::clock;
-use crate::store::conformance::{gone_maintenance, gone_split, maintenance, split};
+use crate::store::conformance::{gone_grant, gone_maintenance, gone_split, grant, maintenance, split};
 use furt_core::MemoryStore;
 use furt_core::model::{
     Definition, DrainMark, DrainUntil, GatewayName, InstanceId, InstanceSpec, KeyName, KeySpec, MaintenanceScope,
@@ -169,7 +170,7 @@ impl Gateway {
 
     fn write(&mut self, model: &mut Model, changes: Vec<Change>, premises: Vec<Premise>) -> Vec<bool> {
         let seen = Revision(self.mirror.revision);
-        self.send(model, &mut VecDeque::from([waiting(0, Write { changes, seen, premises })]))
+        self.send(model, &mut VecDeque::from([waiting(0, Write::new(changes, seen, premises))]))
     }
 }
 
@@ -203,6 +204,7 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         Key::Maintenance(MaintenanceScope::All),
         Key::Maintenance(MaintenanceScope::Service(service("a.b"))),
         Key::Split(service("a.b")),
+        Key::Grant(service("a.b")),
         Key::Gateway("0f".to_owned()),
     ];
     for key in keys {
@@ -223,6 +225,7 @@ fn every_key_is_read_as_it_was_written_and_a_strangers_is_none() {
         "/furt/test/v1/maintenance/",
         "/furt/test/v1/splits/*",
         "/furt/test/v1/splits/a/b",
+        "/furt/test/v1/grants/*",
         "/furt/test/v2/services/a",
         &format!("/furt/test/v1/digests/{digest}"),
     ] {
@@ -277,7 +280,7 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
         // An id is one service's.
         let instance = at(&name, &format!("{name}-{id}"));
         let ids = (0..4).map(|id| InstanceId::try_new(&format!("{name}-{id}")).unwrap()).collect();
-        changes.push(match rng.u8(0..13) {
+        changes.push(match rng.u8(0..14) {
             0 => put_definition(&name, &[format!("/{}", rng.u8(0..9))]),
             1 | 2 => put_instance(&name, instance.id.as_str(), rng.bool().then_some(5)),
             3 => Change::RemoveInstance(instance),
@@ -291,6 +294,8 @@ fn any_changes(rng: &mut fastrand::Rng) -> Vec<Change> {
             10 => gone_maintenance(&name),
             11 if rng.bool() => split(&name, &[(id.to_string().as_str(), 5.0)]),
             11 => gone_split(&name),
+            12 if rng.bool() => grant(&name, &format!("/{}", rng.u8(0..9))),
+            12 => gone_grant(&name),
             _ => match rng.bool() {
                 true => Change::PutKey(api_key(&name, &format!("{name}{}", rng.u8(0..3)))),
                 false => Change::RemoveKey(KeyName::try_new(&name).unwrap()),
@@ -335,7 +340,7 @@ fn what_is_stored_is_what_applying_the_changes_in_order_gives() {
                 continue;
             }
             id += 1;
-            queue.push_back(waiting(id, Write { changes, seen: Revision(0), premises: Vec::new() }));
+            queue.push_back(waiting(id, Write::new(changes, Revision(0), Vec::new())));
             if rng.u8(0..3) == 0 {
                 let stored = gateway.send(&mut model, &mut queue);
                 assert!(stored.iter().all(|stored| *stored), "{seed}: nothing is in the way");
@@ -380,6 +385,7 @@ fn everything(contents: furt_core::registry::Contents) -> Vec<Change> {
     all.extend(contents.keys.values().cloned().map(Change::PutKey));
     all.extend(contents.maintenance.into_iter().map(|(scope, one)| Change::PutMaintenance(scope, one)));
     all.extend(contents.splits.into_iter().map(|(service, one)| Change::PutSplit(service, one)));
+    all.extend(contents.grants.into_iter().map(|(service, one)| Change::PutGrant(service, one)));
     all
 }
 
@@ -426,7 +432,7 @@ fn a_burst_of_registrations_goes_in_batches_that_etcd_takes() {
             Premise::Absent(Record::Drain(at(&name, &id))),
         ];
         let changes = vec![put_definition(&name, &patterns), put_instance(&name, &id, Some(5))];
-        waiting(number, Write { changes, seen: Revision(gateway.mirror.revision), premises })
+        waiting(number, Write::new(changes, Revision(gateway.mirror.revision), premises))
     };
     let mut queue: VecDeque<_> = (0..500).map(write).collect();
     let before = model.revision;
@@ -472,11 +478,7 @@ fn a_write_is_outdated_by_each_thing_that_it_relies_on() {
             let mut stays = Gateway { own: Own::new(this_gateway()), ..Gateway::new(&mut model) };
             stays.follow(&model.all(stays.layout.records()));
             let seen = stays.mirror.revision.max(seen);
-            let write = Write {
-                changes: vec![put_definition("w", &[])],
-                seen: Revision(seen),
-                premises: vec![premise.clone()],
-            };
+            let write = Write::new(vec![put_definition("w", &[])], Revision(seen), vec![premise.clone()]);
             let mut planned = VecDeque::from([waiting(1, write)]);
             let early = gather(&mut planned.clone(), &stays.mirror, &stays.own, &stays.layout).0;
             let changes = rival();
@@ -508,7 +510,7 @@ fn a_fence_that_this_gateway_put_itself_is_not_in_its_way() {
         let patterns: Vec<_> = (0..40).map(|route| format!("/{number}/{route}")).collect();
         let name = format!("s{number}");
         let premises = vec![Premise::Unclaimed(Claim::Routes(definition(&name, &patterns)))];
-        waiting(number, Write { changes: vec![put_definition(&name, &patterns)], seen, premises })
+        waiting(number, Write::new(vec![put_definition(&name, &patterns)], seen, premises))
     };
     assert_eq!(gateway.send(&mut model, &mut VecDeque::from([write(1)])), [true]);
     assert_eq!(
@@ -586,7 +588,7 @@ fn unknown_fields_are_kept_and_those_that_restrict_suspend() {
     let deletes = [&of_service, &of_instance].map(|key| layout.key(key).into_bytes()).to_vec();
     follow(&Group { revision: 2, puts: Vec::new(), deletes }, &mut mirror, &layout, &|_| None, true);
     let changes: Vec<_> = followed.changes.into_iter().map(|incoming| incoming.change).collect();
-    let write = Write { changes, seen: Revision(2), premises: Vec::new() };
+    let write = Write::new(changes, Revision(2), Vec::new());
     let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &Own::new(this_gateway()), &layout);
     let put_values: BTreeSet<_> = batch.unwrap().writes[0]
         .1
@@ -612,7 +614,7 @@ fn a_rotated_key_keeps_what_a_newer_furt_wrote_beside_it() {
     let puts = vec![put(&key, &value, 1)];
     let followed = follow(&Group { revision: 1, puts, deletes: Vec::new() }, &mut mirror, &layout, &|_| None, true);
     assert_eq!(followed.changes.len(), 1);
-    let write = Write { changes: vec![Change::PutKey(api_key("k", "two"))], seen: Revision(1), premises: Vec::new() };
+    let write = Write::new(vec![Change::PutKey(api_key("k", "two"))], Revision(1), Vec::new());
     let (batch, _) = gather(&mut VecDeque::from([waiting(1, write)]), &mirror, &Own::new(this_gateway()), &layout);
     let batch = batch.unwrap();
     let stored = batch.writes[0].1.nested.ops.iter().find_map(|op| match op {

@@ -20,6 +20,36 @@ pub(super) struct Nested {
     pub(super) granted: Option<Lease>,
 }
 
+/// Comparisons or operations, whichever are more, along each way through a transaction: etcd's `--max-txn-ops`.
+pub(super) const MOST_OPS: usize = 128;
+
+impl Txn {
+    /// Comparisons or operations on top of its writes, whichever are more.
+    pub(super) fn on_top(&self) -> usize {
+        self.compares.len().max(self.ops.len() + self.writes.len())
+    }
+}
+
+impl Nested {
+    /// Its operations, as many together as there is room for `on_top` and below its own comparisons. One group: they stand there
+    /// themselves. More: each is a transaction without comparisons, which is done whatever is there.
+    pub(super) fn groups(ops: Vec<Op>, compares: usize, on_top: usize) -> Vec<Vec<Op>> {
+        if compares.max(ops.len()) + on_top <= MOST_OPS {
+            return vec![ops];
+        }
+        let mut within = compares.max(1);
+        loop {
+            let room = MOST_OPS.saturating_sub(on_top + within).max(1);
+            let groups = ops.len().div_ceil(room);
+            // Where there is no room for so many, etcd says so.
+            if groups <= within || room == 1 {
+                return ops.chunks(room).map(<[Op]>::to_vec).collect();
+            }
+            within = groups;
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Compare {
     /// There is no such key.

@@ -22,6 +22,8 @@ pub enum RecordKind {
     Maintenance,
     /// The split of a service.
     Split,
+    /// The grant of a service.
+    Grant,
 }
 
 impl fmt::Display for RecordKind {
@@ -34,6 +36,7 @@ impl fmt::Display for RecordKind {
             Self::Hold => "hold",
             Self::Maintenance => "maintenance",
             Self::Split => "split",
+            Self::Grant => "grant",
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod drain;
 mod faults;
+mod grant;
 mod key;
 mod maintenance;
 mod options;
@@ -21,6 +22,7 @@ pub(in crate::store) use drain::Drain;
 pub use faults::{RecordError, RecordFault, RecordKind};
 use furt_core::model;
 use furt_core::registry::{DefinitionRecord, InstanceRecord};
+pub(in crate::store) use grant::Grant;
 pub(in crate::store) use key::Key;
 pub(in crate::store) use maintenance::Maintenance;
 use options::{Cors, Field, Restrictions, Rewrite};

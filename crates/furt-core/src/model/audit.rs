@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Actor, DrainUntil, InstanceId, KeyName, Maintenance, MaintenanceScope, RuntimeKey, ServiceName, Split};
+use super::{
+    Actor, DrainUntil, InstanceId, KeyName, Maintenance, MaintenanceScope, RuntimeGrant, RuntimeKey, ServiceName, Split,
+};
 
 /// Something that an operator did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,13 @@ pub enum AuditAction {
     CreateKey(Arc<RuntimeKey>),
     /// An API key has another secret; the key as it is now.
     RotateKey(Arc<RuntimeKey>),
+    /// An API key may do something else, or has another secret.
+    ChangeKey {
+        /// The key as it was.
+        before: Arc<RuntimeKey>,
+        /// The key as it is now.
+        after: Arc<RuntimeKey>,
+    },
     /// An API key is good no more.
     RevokeKey(KeyName),
     /// An API key is as it was before: the command that changed it was answered as failed, and was stored all the same.
@@ -60,6 +69,22 @@ pub enum AuditAction {
         service: ServiceName,
         /// The split.
         before: Arc<Split>,
+    },
+    /// A service may register something.
+    SetGrant {
+        /// The service.
+        service: ServiceName,
+        /// The grant in whose place it was made.
+        before: Option<Arc<RuntimeGrant>>,
+        /// The grant.
+        after: Arc<RuntimeGrant>,
+    },
+    /// A service has no grant of run time any more.
+    RemoveGrant {
+        /// The service.
+        service: ServiceName,
+        /// The grant.
+        before: Arc<RuntimeGrant>,
     },
     /// Instances get no new requests.
     BeginDrain {
@@ -133,12 +158,15 @@ impl AuditAction {
         match self {
             Self::CreateKey(_) => "key-create",
             Self::RotateKey(_) => "key-rotate",
+            Self::ChangeKey { .. } => "key-change",
             Self::RevokeKey(_) => "key-revoke",
             Self::TakeBackKey(_) => "key-take-back",
             Self::BeginMaintenance { .. } => "maintenance-begin",
             Self::EndMaintenance { .. } => "maintenance-end",
             Self::SetSplit { .. } => "split-set",
             Self::RemoveSplit { .. } => "split-remove",
+            Self::SetGrant { .. } => "grant-set",
+            Self::RemoveGrant { .. } => "grant-remove",
             Self::BeginDrain { .. } => "drain-begin",
             Self::EndDrain { .. } => "drain-end",
             Self::Register { .. } => "register",

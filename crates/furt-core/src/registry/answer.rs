@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::applies::ApplyAnswer;
 use super::ids::InstanceRef;
 use super::keys::KeyAnswer;
 use super::maintenances::MaintenanceAnswer;
 use super::refusal::Refusal;
+use super::runtime_grants::GrantAnswer;
 use super::splits::SplitAnswer;
 use crate::model::{Epoch, Generation, Incarnation, InstanceId, Misfit, ServiceName, Status, UpstreamUrl};
 use crate::routing::Drained;
@@ -52,6 +54,10 @@ pub enum Answer {
     Maintenance(MaintenanceAnswer),
     /// To a command about the split of a service.
     Split(SplitAnswer),
+    /// To a command about a grant.
+    Grant(GrantAnswer),
+    /// To what is to be there: it is.
+    Applied(ApplyAnswer),
     /// To an entry for the audit: it is stored.
     Audited,
     /// To another configuration: it is in force.

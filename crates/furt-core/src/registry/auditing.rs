@@ -88,7 +88,7 @@ impl Registry {
         let id = self.write_ids.next();
         let changes = vec![Change::Audit(Arc::clone(&waiting.entry))];
         self.audits.insert(id, waiting);
-        effects.write(id, Write { changes, seen: self.revision, premises: Vec::new() });
+        effects.write(id, Write::new(changes, self.revision, Vec::new()));
     }
 
     pub(super) fn finish_audit(&self, waiting: &WaitingEntry, outcome: Result<(), &str>, effects: &mut Effects) {

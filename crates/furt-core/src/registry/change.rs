@@ -9,7 +9,7 @@ use super::ids::InstanceRef;
 use super::revision::Revision;
 use crate::model::{
     AuditEntry, Definition, DrainMark, Epoch, Incarnation, InstanceId, InstanceSpec, Invalid, KeyName, Maintenance,
-    MaintenanceScope, RuntimeKey, ServiceName, Split, Status,
+    MaintenanceScope, RuntimeGrant, RuntimeKey, ServiceName, Split, Status,
 };
 
 /// A service, as stores keep it.
@@ -100,6 +100,10 @@ pub enum Change {
     PutSplit(ServiceName, Arc<Split>),
     /// They are split no more.
     RemoveSplit(ServiceName),
+    /// A service may register what an operator granted it; in the place of what was granted so before.
+    PutGrant(ServiceName, Arc<RuntimeGrant>),
+    /// It has no grant of run time any more.
+    RemoveGrant(ServiceName),
     /// An operator's doing is kept, beside what it changed.
     Audit(Arc<AuditEntry>),
 }
@@ -123,6 +127,7 @@ impl Change {
             Self::PutInstance(InstanceRecord { spec, .. }) => spec.check(),
             Self::PutMaintenance(_, maintenance) => maintenance.check(),
             Self::PutSplit(_, split) => split.spec.check(),
+            Self::PutGrant(_, grant) => grant.grant.check(),
             Self::RemoveInstance(_)
             | Self::RemoveService { .. }
             | Self::Observe(..)
@@ -135,6 +140,7 @@ impl Change {
             | Self::RemoveKey(_)
             | Self::RemoveMaintenance(_)
             | Self::RemoveSplit(_)
+            | Self::RemoveGrant(_)
             | Self::Audit(_) => Ok(()),
         }
     }
@@ -167,6 +173,8 @@ pub struct Contents {
     pub maintenance: BTreeMap<MaintenanceScope, Arc<Maintenance>>,
     /// How callers are split, by services.
     pub splits: BTreeMap<ServiceName, Arc<Split>>,
+    /// What services may register by grants of run time.
+    pub grants: BTreeMap<ServiceName, Arc<RuntimeGrant>>,
     /// What this gateway saw, beside what was registered.
     pub observed: Observed,
 }
@@ -196,6 +204,7 @@ impl Contents {
             keys: BTreeMap::new(),
             maintenance: BTreeMap::new(),
             splits: BTreeMap::new(),
+            grants: BTreeMap::new(),
             observed: Observed::default(),
         }
     }

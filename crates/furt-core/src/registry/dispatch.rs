@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::applies::WaitingApply;
 use super::audits::WaitingEntry;
 use super::caller::{Asker, Caller};
 use super::change::Change;
@@ -26,6 +27,7 @@ use super::publisher::Publisher;
 use super::refusal::Refusal;
 use super::report::Report;
 use super::revision::Revision;
+use super::runtime_grants::RuntimeGrants;
 use super::service_write::{ParkedCommand, ServiceCommand, ServiceWrite};
 use super::settings::Settings;
 use super::splits::Splits;
@@ -56,7 +58,10 @@ pub struct Registry {
     pub(super) maintenances: Maintenances,
     /// Entries of the audit on their way to the store that belong to no other change.
     pub(super) audits: BTreeMap<WriteId, WaitingEntry>,
+    /// Files on their way to the store.
+    pub(super) applies: BTreeMap<WriteId, WaitingApply>,
     pub(super) splits: Splits,
+    pub(super) grants: RuntimeGrants,
     pub(super) places: Places,
     pub(super) outage: OutageWatch,
     pub(super) names: WatchedNames,
@@ -97,7 +102,9 @@ impl Registry {
             holds: Holds::default(),
             maintenances: Maintenances::default(),
             audits: BTreeMap::new(),
+            applies: BTreeMap::new(),
             splits: Splits::default(),
+            grants: RuntimeGrants::default(),
             places: Places::default(),
             outage: OutageWatch::default(),
             names: WatchedNames::default(),
@@ -113,6 +120,7 @@ impl Registry {
         let mut effects = Effects::default();
         let (installed, mut parts) = registry.keys(&mut effects);
         installed.configure(keys, &mut parts);
+        registry.configure_grants();
         registry.publisher.set_rules(&registry.settings.rules);
         registry.add_static_routes(static_routes, now, &mut effects);
         (registry, effects.into_vec())
@@ -175,6 +183,12 @@ impl Registry {
             Event::SplitRequested { command, by, reply } => {
                 self.handle_split(command, Asker { by, caller: Caller::new(reply) }, now, effects);
             }
+            Event::GrantRequested { command, by, reply } => {
+                self.handle_grant(command, Asker { by, caller: Caller::new(reply) }, now, effects);
+            }
+            Event::ApplyRequested { command, by, reply } => {
+                self.handle_apply(command, Asker { by, caller: Caller::new(reply) }, now, effects);
+            }
             Event::AuditRequested { action, by, reply } => {
                 self.handle_audit(*action, Asker { by, caller: Caller::new(reply) }, now, effects);
             }
@@ -205,6 +219,12 @@ impl Registry {
         }
         if let Some((write, service)) = self.splits.finish(write) {
             return self.finish_split(write, &service, now, effects);
+        }
+        if let Some((write, service)) = self.grants.finish(write) {
+            return self.finish_grant(write, &service, now, effects);
+        }
+        if let Some(waiting) = self.applies.remove(&write) {
+            return self.finish_apply(write, waiting, now, effects);
         }
         if let Some(waiting) = self.audits.remove(&write) {
             return self.finish_audit(&waiting, Ok(()), effects);
@@ -239,6 +259,12 @@ impl Registry {
         }
         if let Some((write, service)) = self.splits.finish(write) {
             return self.fail_split(write, &service, why, now, effects);
+        }
+        if let Some((write, service)) = self.grants.finish(write) {
+            return self.fail_grant(write, &service, why, now, effects);
+        }
+        if let Some(waiting) = self.applies.remove(&write) {
+            return self.fail_apply(write, &waiting, why, now, effects);
         }
         if let Some(waiting) = self.audits.remove(&write) {
             return self.finish_audit(&waiting, Err(why), effects);
@@ -280,7 +306,7 @@ impl Registry {
     ) {
         let id = self.write_ids.next();
         self.outbox.submit(id, vec![service.clone()], write);
-        effects.write(id, Write { changes, seen: self.revision, premises });
+        effects.write(id, Write::new(changes, self.revision, premises));
     }
 
     /// Lets a command wait until its service's writes are done.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::applies::ApplyCommand;
 use super::change::Change;
 use super::command::{Deregistration, DrainCommand, Registration, Source};
 use super::ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
@@ -11,6 +12,7 @@ use super::keys::KeyCommand;
 use super::maintenances::MaintenanceCommand;
 use super::probes::{ProbeFailure, ProbedHost};
 use super::revision::Revision;
+use super::runtime_grants::GrantCommand;
 use super::settings::Configuration;
 use super::splits::SplitCommand;
 use super::token::{NameToken, ProbeToken};
@@ -116,6 +118,24 @@ pub enum Event {
     SplitRequested {
         /// The command.
         command: SplitCommand,
+        /// The operator.
+        by: Actor,
+        /// Names the caller that waits for the answer.
+        reply: ReplyId,
+    },
+    /// An operator grants a service something, or takes it back.
+    GrantRequested {
+        /// The command.
+        command: GrantCommand,
+        /// The operator.
+        by: Actor,
+        /// Names the caller that waits for the answer.
+        reply: ReplyId,
+    },
+    /// An operator says what is to be there.
+    ApplyRequested {
+        /// The command.
+        command: ApplyCommand,
         /// The operator.
         by: Actor,
         /// Names the caller that waits for the answer.

@@ -107,7 +107,7 @@ impl Registry {
         let removed: Vec<_> = changes.iter().filter_map(|incoming| incoming.change.removed_key().cloned()).collect();
         if !put.is_empty() || !removed.is_empty() {
             let (keys, mut parts) = self.keys(effects);
-            keys.follow(&put, &removed, now, &mut parts);
+            keys.follow(&put, &removed, None, now, &mut parts);
         }
     }
 
@@ -178,6 +178,8 @@ impl Registry {
             Change::RemoveMaintenance(scope) => self.follow_maintenance(scope, None, now, effects),
             Change::PutSplit(service, split) => self.follow_split(service, Some(split), effects),
             Change::RemoveSplit(service) => self.follow_split(service, None, effects),
+            Change::PutGrant(service, grant) => self.follow_grant(service, Some(grant), now, effects),
+            Change::RemoveGrant(service) => self.follow_grant(service, None, now, effects),
             // What another gateway saw is its own, the audit is nobody's to follow, and keys are followed together.
             Change::Observe(..) | Change::Audit(_) | Change::PutKey(_) | Change::RemoveKey(_) => {}
         }
@@ -398,6 +400,8 @@ fn turn(change: &Change) -> u8 {
         | Change::RemoveMaintenance(_)
         | Change::PutSplit(..)
         | Change::RemoveSplit(_)
+        | Change::PutGrant(..)
+        | Change::RemoveGrant(_)
         | Change::Audit(_) => 3,
     }
 }

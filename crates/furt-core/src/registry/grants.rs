@@ -3,36 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::command::{Registration, Source};
 use super::refusal::Refusal;
 use crate::model::{
-    AuthMethods, CidrSet, Definition, Host, MethodRule, Origins, Pattern, PermissionSet, Role, RouteOptions, RouteSpec,
-    ServiceName, Sha256Digest, is_never_upstream, path,
+    AuthMethods, CidrSet, Definition, Grant, Host, MethodRule, Pattern, Role, RouteOptions, RouteSpec, ServiceName,
+    Sha256Digest, is_never_upstream, path,
 };
-
-/// What one service may register.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Grant {
-    /// The permissions its routes may ask for.
-    pub permissions: PermissionSet,
-    /// The patterns its routes must lie within.
-    pub paths: Vec<Pattern>,
-    /// The hosts it may bind its routes to.
-    pub hosts: Vec<Host>,
-    /// Where its instances may be; `None`: wherever any may.
-    pub upstreams: Option<CidrSet>,
-    /// Whether its routes may be public.
-    pub public: bool,
-    /// The most that it may let browsers read from.
-    pub origins: Origins,
-    /// Who may vouch for callers of its routes.
-    pub auth: AuthMethods,
-    /// The digest of the token that it must send, where set.
-    pub token: Option<Sha256Digest>,
-    /// The digest of the certificate that it must show, where set. With a token, either will do.
-    pub certificate: Option<Sha256Digest>,
-}
 
 /// What a service without a grant may register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +46,8 @@ impl fmt::Display for StaticClaim {
 /// The rules for registrations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegistrationPolicy {
-    /// What each service with a grant may register.
-    pub grants: BTreeMap<ServiceName, Grant>,
+    /// What each service with a grant may register. The registry adds what operators grant at run time.
+    pub grants: BTreeMap<ServiceName, Arc<Grant>>,
     /// What services without a grant may register.
     pub unlisted: UnlistedRule,
     /// Where instances may be at all.
@@ -201,11 +179,6 @@ impl RegistrationPolicy {
 }
 
 impl Grant {
-    /// Whether something else than an address says who may speak for the service.
-    fn is_guarded(&self) -> bool {
-        self.token.is_some() || self.certificate.is_some()
-    }
-
     /// # Errors
     /// [`Refusal::TokenWrong`]: the caller has neither the token nor the certificate that is asked for.
     fn check_holder(&self, source: &Source) -> Result<(), Refusal> {

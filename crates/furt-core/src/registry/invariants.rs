@@ -24,6 +24,7 @@ impl Registry {
         self.sweep_holds();
         self.sweep_maintenance();
         self.sweep_splits();
+        self.sweep_grants();
         self.sweep_indexes();
         self.keys.sweep(&self.publisher);
         let is_installed = |instance: &InstanceRef| self.directory.instance(instance).is_some();
@@ -109,6 +110,26 @@ impl Registry {
     fn sweep_splits(&self) {
         self.splits.outbox.sweep();
         assert!(self.publisher.snapshot().splits.iter().eq(self.splits.iter()), "each split is shown");
+    }
+
+    fn sweep_grants(&self) {
+        self.grants.outbox.sweep();
+        let snapshot = self.publisher.snapshot();
+        assert!(snapshot.runtime_grants.iter().eq(self.grants.iter()), "each grant of run time is shown");
+        let in_force = &self.settings.policy.grants;
+        let shown: std::collections::BTreeMap<_, _> = snapshot.grants.iter().collect();
+        assert!(shown.into_iter().eq(in_force.iter()), "the grants that are in force are shown");
+        for (service, grant) in in_force {
+            assert_eq!(
+                self.grants.in_force(service).as_ref(),
+                Some(grant),
+                "{service}: the configuration's grant wins"
+            );
+        }
+        assert!(
+            self.grants.iter().all(|(service, _)| in_force.contains_key(service)),
+            "each grant is in force, or its rival"
+        );
     }
 
     fn sweep_maintenance(&self) {

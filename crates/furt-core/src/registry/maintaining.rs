@@ -103,10 +103,10 @@ impl Registry {
     ) {
         let id = self.write_ids.next();
         self.maintenances.outbox.submit(id, vec![scope], write);
-        effects.write(id, Write { changes, seen: self.revision, premises });
+        effects.write(id, Write::new(changes, self.revision, premises));
     }
 
-    fn unpark_maintenance(&mut self, scope: &MaintenanceScope, now: Now, effects: &mut Effects) {
+    pub(super) fn unpark_maintenance(&mut self, scope: &MaintenanceScope, now: Now, effects: &mut Effects) {
         let mut queue = self.maintenances.outbox.take_parked(scope);
         while !self.maintenances.outbox.is_writing(scope) {
             let Some(parked) = queue.pop_front() else { break };
@@ -265,7 +265,12 @@ impl Registry {
         self.maintenances.arm(now);
     }
 
-    fn put_maintenance(&mut self, scope: &MaintenanceScope, maintenance: &Arc<Maintenance>, effects: &mut Effects) {
+    pub(super) fn put_maintenance(
+        &mut self,
+        scope: &MaintenanceScope,
+        maintenance: &Arc<Maintenance>,
+        effects: &mut Effects,
+    ) {
         self.maintenances.put(scope.clone(), Arc::clone(maintenance));
         self.publisher.set_maintenance(&self.maintenances);
         self.publisher.advance();
@@ -273,7 +278,13 @@ impl Registry {
         effects.report(Report::Maintenance(report));
     }
 
-    fn remove_maintenance(&mut self, scope: &MaintenanceScope, by: Option<Actor>, now: Now, effects: &mut Effects) {
+    pub(super) fn remove_maintenance(
+        &mut self,
+        scope: &MaintenanceScope,
+        by: Option<Actor>,
+        now: Now,
+        effects: &mut Effects,
+    ) {
         let Some(maintenance) = self.maintenances.remove(scope) else { return };
         self.publisher.set_maintenance(&self.maintenances);
         self.publisher.advance();

@@ -14,23 +14,27 @@
 //! The registry is made of parts that own their state, each in a file or folder of its own and with private fields:
 //! `directory` (services and instances), `claims` (routes), `outbox` (writes in flight, and commands parked behind them),
 //! `leases` (TTLs and deadlines), `lapses`, `probes`, `names` (watched names), `eligibility`, `keys` and `maintenances` (each with its own outbox
-//! and deadlines), `splits` (with its own outbox), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
+//! and deadlines), `splits` and `runtime_grants` (each with its own outbox), `static_routes`, `publisher` (the snapshot in the making). A part never asks the registry. `shared` is the one
 //! place that writes to counters that requests share.
 //!
 //! [`Registry`] has the order in which the parts are asked: `dispatch`, and for each way through it a file: `registering`
-//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `splitting`, `leasing`, `probing`, `outage`, `resolving`, `evaluating`, `auditing`,
+//! (with `registration_plan`) and `installing`, `removal`, `draining`, `maintaining`, `splitting`, `granting`, `applying` (with `applies`, `desired` and `differences`), `leasing`, `probing`, `outage`, `resolving`, `evaluating`, `auditing`,
 //! `reconfigure`, `restore`; over a shared store `following`, `lapsing`, `rejudging`, and `premises` for what writes rely on.
 //!
 //! Reading order: `event`, `effects`, `dispatch`, `registering`, `installing`, `removal`, then the parts; `invariants`;
 //! `write`, `following`.
 
 mod answer;
+mod applies;
+mod applying;
 mod auditing;
 mod audits;
 mod caller;
 mod change;
 mod claims;
 mod command;
+mod desired;
+mod differences;
 mod directory;
 mod dispatch;
 mod draining;
@@ -39,6 +43,7 @@ mod eligibility;
 mod evaluating;
 mod event;
 mod following;
+mod granting;
 mod grants;
 mod holds;
 mod ids;
@@ -73,6 +78,7 @@ mod report;
 mod resolving;
 mod restore;
 mod revision;
+mod runtime_grants;
 mod service_write;
 mod settings;
 mod shared;
@@ -88,13 +94,16 @@ mod token;
 mod write;
 
 pub use answer::{Answer, Canary, Reconfigured, Registered, Replaced, SkippedRule};
+pub use applies::{ApplyAnswer, ApplyCommand};
 pub use change::{Change, Contents, DefinitionRecord, InstanceRecord, Observation, Observed};
 pub use command::{Deregistration, Drain, DrainCommand, OnLastInstance, Registration, RegistrationKind, Source};
+pub use desired::{DesiredKey, DesiredMaintenance, DesiredState};
+pub use differences::{Difference, differences};
 pub use dispatch::Registry;
 pub use effects::Effect;
 pub use eligibility::effective;
 pub use event::{Event, Incoming, Origin, StoreChanged};
-pub use grants::{Grant, RegistrationPolicy, StaticClaim, UnlistedRule};
+pub use grants::{RegistrationPolicy, StaticClaim, UnlistedRule};
 pub use ids::{DnsSubject, InstanceRef, ReplyId, WriteId};
 pub use keys::{KeyAnswer, KeyCommand, KeyRefusal, KeyReport};
 pub use maintenances::{MaintenanceAnswer, MaintenanceCommand, MaintenanceReport};
@@ -105,6 +114,7 @@ pub use refusal::Refusal;
 pub use report::Report;
 pub use restore::Suspended;
 pub use revision::Revision;
+pub use runtime_grants::{GrantAnswer, GrantCommand, GrantReport};
 pub use settings::{Configuration, Settings, Sharing};
 pub use splits::{SplitAnswer, SplitCommand, SplitReport};
 pub use static_route::{StaticRoute, StaticTarget};

@@ -29,6 +29,8 @@ pub(super) struct Outbox<S, W, C> {
     writes: BTreeMap<WriteId, InFlight<S, W>>,
     writes_of: HashMap<S, BTreeSet<WriteId>>,
     parked: HashMap<S, VecDeque<C>>,
+    /// Subjects of writes that are none of this outbox.
+    held: BTreeMap<WriteId, Vec<S>>,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct InFlight<S, W> {
 
 impl<S, W, C> Default for Outbox<S, W, C> {
     fn default() -> Self {
-        Self { writes: BTreeMap::new(), writes_of: HashMap::new(), parked: HashMap::new() }
+        Self { writes: BTreeMap::new(), writes_of: HashMap::new(), parked: HashMap::new(), held: BTreeMap::new() }
     }
 }
 
@@ -56,14 +58,41 @@ impl<S: Eq + Hash + Clone, W, C> Outbox<S, W, C> {
     /// of this outbox.
     pub(super) fn finish(&mut self, id: WriteId) -> Option<(W, Vec<S>)> {
         let InFlight { subjects, write } = self.writes.remove(&id)?;
+        self.forget(id, &subjects);
+        Some((write, subjects))
+    }
+
+    /// Notes subjects of a write that is none of this outbox: commands about them wait for it as well.
+    pub(super) fn hold(&mut self, id: WriteId, subjects: Vec<S>) {
         for subject in &subjects {
+            self.writes_of.entry(subject.clone()).or_default().insert(id);
+        }
+        if !subjects.is_empty() {
+            self.held.insert(id, subjects);
+        }
+    }
+
+    /// That write is done. Gives the subjects, whose parked commands may go on now.
+    pub(super) fn release(&mut self, id: WriteId) -> Vec<S> {
+        let subjects = self.held.remove(&id).unwrap_or_default();
+        self.forget(id, &subjects);
+        subjects
+    }
+
+    fn forget(&mut self, id: WriteId, subjects: &[S]) {
+        for subject in subjects {
             let Some(writes) = self.writes_of.get_mut(subject) else { continue };
             writes.remove(&id);
             if writes.is_empty() {
                 self.writes_of.remove(subject);
             }
         }
-        Some((write, subjects))
+    }
+
+    /// Subjects of writes that are none of this outbox.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn held(&self) -> impl Iterator<Item = &S> {
+        self.held.values().flatten()
     }
 
     /// Whether a write about the subject is on its way.
@@ -140,7 +169,8 @@ impl<S: Eq + Hash + Clone, W, C> Outbox<S, W, C> {
     where
         S: std::fmt::Debug,
     {
-        let of_writes: usize = self.writes.values().map(|in_flight| in_flight.subjects.len()).sum();
+        let of_writes = self.writes.values().map(|in_flight| in_flight.subjects.len());
+        let of_writes: usize = of_writes.chain(self.held.values().map(Vec::len)).sum();
         let of_subjects: usize = self.writes_of.values().map(BTreeSet::len).sum();
         assert_eq!(of_writes, of_subjects, "each subject of a write is noted once");
         for (subject, queue) in &self.parked {

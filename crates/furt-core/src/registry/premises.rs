@@ -147,6 +147,11 @@ impl Registry {
         self.as_it_is_at(Record::Split(service.clone()), self.splits.get(service).is_some())
     }
 
+    /// The same of a grant.
+    pub(super) fn premises_of_grant(&self, service: &ServiceName) -> Vec<Premise> {
+        self.as_it_is_at(Record::Grant(service.clone()), self.grants.get(service).is_some())
+    }
+
     fn as_it_is_at(&self, record: Record, is_stored: bool) -> Vec<Premise> {
         match (self.settings.sharing.is_shared(), is_stored) {
             (false, _) => Vec::new(),

@@ -11,8 +11,8 @@ use super::ids::InstanceRef;
 use super::maintenances::Maintenances;
 use super::places::Places;
 use crate::model::{
-    Definition, Epoch, Generation, Host, InstanceId, MethodRule, Pattern, RouteOptions, Rule, ServiceName, Share,
-    Split, Subject,
+    Definition, Epoch, Generation, Grant, Host, InstanceId, MethodRule, Pattern, RouteOptions, Rule, RuntimeGrant,
+    ServiceName, Share, Split, Subject,
 };
 use crate::routing::{
     HeldId, InMaintenance, KeyTable, MaintenanceTable, Owner, Route, RouteRules, Rules, Service, ServiceIndex,
@@ -29,6 +29,8 @@ pub(super) struct Publisher {
     aliases: HashMap<ServiceName, Vec<ServiceIndex>>,
     /// Whether they changed since maintenance was published with them.
     has_other_aliases: bool,
+    /// Whether something of what operators make at run time has changed since the last generation.
+    is_operated: bool,
     rules: Rules,
 }
 
@@ -41,6 +43,7 @@ impl Publisher {
             free: Vec::new(),
             aliases: HashMap::new(),
             has_other_aliases: false,
+            is_operated: false,
             rules: Rules::default(),
         }
     }
@@ -62,11 +65,15 @@ impl Publisher {
     /// Something that requests or callers see has changed.
     pub(super) fn advance(&mut self) {
         self.snapshot.generation = self.snapshot.generation.next();
+        if std::mem::take(&mut self.is_operated) {
+            self.snapshot.operated = self.snapshot.generation;
+        }
         self.is_changed = true;
     }
 
     /// The keys; who changes them says so by [`advance`](Self::advance).
     pub(super) fn keys_mut(&mut self) -> &mut KeyTable {
+        self.is_operated = true;
         &mut self.snapshot.keys
     }
 
@@ -92,6 +99,7 @@ impl Publisher {
 
     /// What is in maintenance, as it is from now on; whoever changes it says so by [`advance`](Self::advance).
     pub(super) fn set_maintenance(&mut self, maintenances: &Maintenances) {
+        self.is_operated = true;
         let all = maintenances.iter().map(|(scope, one)| (scope.clone(), Arc::clone(one))).collect();
         self.put_maintenance(all);
     }
@@ -103,8 +111,33 @@ impl Publisher {
         self.has_other_aliases = false;
     }
 
+    /// All grants that are in force from now on; whoever changes them says so by [`advance`](Self::advance).
+    pub(super) fn set_grants(&mut self, in_force: &BTreeMap<ServiceName, Arc<Grant>>) {
+        self.snapshot.grants = in_force.iter().map(|(service, grant)| (service.clone(), Arc::clone(grant))).collect();
+    }
+
+    /// The grant of a service that was made at run time, and the one that is in force.
+    pub(super) fn set_grant(
+        &mut self,
+        name: &ServiceName,
+        runtime: Option<&Arc<RuntimeGrant>>,
+        in_force: Option<&Arc<Grant>>,
+    ) {
+        self.is_operated = true;
+        let Snapshot { runtime_grants, grants, .. } = &mut self.snapshot;
+        match runtime {
+            Some(grant) => runtime_grants.insert(name.clone(), Arc::clone(grant)),
+            None => runtime_grants.remove(name),
+        };
+        match in_force {
+            Some(grant) => grants.insert(name.clone(), Arc::clone(grant)),
+            None => grants.remove(name),
+        };
+    }
+
     /// The split of a service from now on; `None`: it has none. Its service is published anew.
     pub(super) fn set_split(&mut self, name: &ServiceName, split: Option<&Arc<Split>>) {
+        self.is_operated = true;
         match split {
             Some(split) => self.snapshot.splits.insert(name.clone(), Arc::clone(split)),
             None => self.snapshot.splits.remove(name),
@@ -280,7 +313,6 @@ impl Publisher {
     }
 
     /// The snapshot in the making.
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }

@@ -28,6 +28,7 @@ impl Registry {
         // Claims are released by the definition with which they were added, and that holds the domain.
         self.settings.policy.apps_domain = before.policy.apps_domain.clone();
         self.settings.sharing = before.sharing;
+        self.configure_grants();
 
         let has_other_rules = self.publisher.set_rules(&self.settings.rules);
 

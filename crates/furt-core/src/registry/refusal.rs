@@ -83,6 +83,28 @@ pub enum Refusal {
     /// 409: no more names can have a split.
     #[error("too many services have a split: remove others first")]
     TooManySplits,
+    /// 404: there is no grant of run time to remove.
+    #[error("\"{0}\" has no grant")]
+    NoGrant(ServiceName),
+    /// 409: its grant is the configuration's.
+    #[error("the grant of \"{0}\" is in the configuration: change it there, and let furt read it again")]
+    ConfiguredGrant(ServiceName),
+    /// 409: no more services can have a grant of run time.
+    #[error("too many services have a grant that was made at run time: remove others first")]
+    TooManyGrants,
+    /// 412: something of what operators make at run time has changed since.
+    #[error("it has changed since it was looked at")]
+    ChangedSince,
+    /// 422: a shared store takes no more at once.
+    #[error(
+        "{count} records are to be changed, and a shared store takes {most} at once: leave some collections out, or have it done in parts"
+    )]
+    TooManyDifferences {
+        /// How many differ.
+        count: usize,
+        /// How many may.
+        most: usize,
+    },
     /// 503: the store cannot take it now.
     #[error("the store cannot take it now: {0}")]
     StoreFailed(String),

@@ -18,6 +18,12 @@ impl Registry {
         if let Some((write, service)) = self.splits.finish(write) {
             return self.rejudge_split(write, &service, now, effects);
         }
+        if let Some((write, service)) = self.grants.finish(write) {
+            return self.rejudge_grant(write, &service, now, effects);
+        }
+        if let Some(waiting) = self.applies.remove(&write) {
+            return self.rejudge_apply(write, waiting, now, effects);
+        }
         if let Some(waiting) = self.audits.remove(&write) {
             return self.rejudge_audit(waiting, effects);
         }

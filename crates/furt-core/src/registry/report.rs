@@ -10,6 +10,7 @@ use super::keys::KeyReport;
 use super::maintenances::MaintenanceReport;
 use super::probes::OutageScope;
 use super::refusal::Refusal;
+use super::runtime_grants::GrantReport;
 use super::splits::SplitReport;
 use crate::model::{Actor, DrainUntil, InstanceId, ServiceName, Status};
 
@@ -163,4 +164,6 @@ pub enum Report {
     Maintenance(MaintenanceReport),
     /// A report about the split of a service.
     Split(SplitReport),
+    /// A report about a grant.
+    Grant(GrantReport),
 }

@@ -35,9 +35,10 @@ impl Registry {
     pub fn restore(&mut self, contents: Contents, suspended: &Suspended, now: Now) -> Vec<Effect> {
         let mut effects = Effects::default();
         let Contents { revision, epoch, starts, definitions, added, instances, ttls, draining, holds, .. } = contents;
-        let Contents { keys, maintenance, splits, observed, .. } = contents;
+        let Contents { keys, maintenance, splits, grants, observed, .. } = contents;
         self.revision = revision;
         self.publisher.begin(epoch, Generation(starts << CHANGES_OF_A_START));
+        self.restore_grants(grants);
         for (instance, mark) in holds {
             self.holds.set(&instance, Some(mark));
         }

@@ -62,10 +62,10 @@ impl Registry {
         let id = self.write_ids.next();
         let premises = self.premises_of_split(&service);
         self.splits.outbox.submit(id, vec![service], SplitWrite { parked, split });
-        effects.write(id, Write { changes, seen: self.revision, premises });
+        effects.write(id, Write::new(changes, self.revision, premises));
     }
 
-    fn unpark_split(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
+    pub(super) fn unpark_split(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
         let mut queue = self.splits.outbox.take_parked(service);
         while !self.splits.outbox.is_writing(service) {
             let Some(parked) = queue.pop_front() else { break };
@@ -147,7 +147,7 @@ impl Registry {
             && self.is_canary(service, &command.instance)
     }
 
-    fn put_split(&mut self, service: &ServiceName, split: &Arc<Split>, effects: &mut Effects) {
+    pub(super) fn put_split(&mut self, service: &ServiceName, split: &Arc<Split>, effects: &mut Effects) {
         // A comparison tells what is known as well, and so does the store of what was followed.
         if self.splits.get(service) == Some(split) {
             return;
@@ -158,7 +158,7 @@ impl Registry {
         effects.report(Report::Split(SplitReport::Set { service: service.clone(), split: Arc::clone(split) }));
     }
 
-    fn remove_split(&mut self, service: &ServiceName, by: Option<Actor>, effects: &mut Effects) {
+    pub(super) fn remove_split(&mut self, service: &ServiceName, by: Option<Actor>, effects: &mut Effects) {
         if self.splits.remove(service) {
             self.publisher.set_split(service, None);
             self.publisher.advance();

@@ -20,6 +20,15 @@ pub struct Write {
     pub seen: Revision,
     /// What must hold of the store for it; empty unless the store is shared.
     pub premises: Vec<Premise>,
+    /// Whether it may not be stored in pieces, however many changes it has.
+    pub is_whole: bool,
+}
+
+impl Write {
+    /// One that a store may cut in pieces that stand by themselves, where it is too large.
+    pub fn new(changes: Vec<Change>, seen: Revision, premises: Vec<Premise>) -> Self {
+        Self { changes, seen, premises, is_whole: false }
+    }
 }
 
 /// Something that a write relies on.
@@ -35,6 +44,8 @@ pub enum Premise {
     Settled(ServiceName),
     /// The service has no instances.
     WithoutInstances(ServiceName),
+    /// No digest of an API key was put since [`Write::seen`].
+    NoNewDigests,
 }
 
 /// What is stored under a key of its own.
@@ -56,6 +67,8 @@ pub enum Record {
     Maintenance(MaintenanceScope),
     /// The split of a service.
     Split(ServiceName),
+    /// The grant of a service that was made at run time.
+    Grant(ServiceName),
 }
 
 /// What one service alone may have, or one instance. A claim says *look again* to whoever claims the same, and never whose it is:

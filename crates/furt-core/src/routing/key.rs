@@ -68,6 +68,8 @@ pub struct ListedKey {
     pub key: Arc<RuntimeKey>,
     /// Why requests may not use it, where they may not.
     pub suspended: Option<Arc<str>>,
+    /// Whether it was neither revoked nor is over: one that was is here until the store has forgotten it.
+    pub stays: bool,
 }
 
 impl KeyTable {

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use super::{Found, Instance, KeyTable, MaintenanceTable, Route, Service, ServiceIndex, Table};
-use crate::model::{DrainMark, Epoch, Generation, InstanceId, Place, ServiceName, Share, Split, UpstreamUrl};
+use crate::model::{
+    DrainMark, Epoch, Generation, Grant, InstanceId, Place, RuntimeGrant, ServiceName, Share, Split, UpstreamUrl,
+};
 
 /// Everything that requests need, as of one generation. Cloning costs a few reference counts.
 #[derive(Clone)]
 pub struct Snapshot {
     /// The last change in it.
     pub generation: Generation,
+    /// The last change of what operators make at run time: grants, API keys, maintenance, splits.
+    pub operated: Generation,
     /// Whose registry it is.
     pub epoch: Epoch,
     /// The routes.
@@ -28,6 +32,10 @@ pub struct Snapshot {
     pub maintenance: Option<Arc<MaintenanceTable>>,
     /// How callers are split by versions, by services, registered or not.
     pub splits: imbl::OrdMap<ServiceName, Arc<Split>>,
+    /// What services may register, by the configuration or else by grants of run time.
+    pub grants: imbl::HashMap<ServiceName, Arc<Grant>>,
+    /// Grants that were made at run time, also where the configuration has another one.
+    pub runtime_grants: imbl::OrdMap<ServiceName, Arc<RuntimeGrant>>,
     /// Urls at which several services are, and not all of them say so.
     pub shared_urls: SharedUrls,
     /// This gateway's part of each limit that holds for all gateways together.
@@ -64,6 +72,7 @@ impl Snapshot {
     pub fn new(epoch: Epoch) -> Self {
         Self {
             generation: Generation::default(),
+            operated: Generation::default(),
             epoch,
             table: Table::default(),
             services: imbl::Vector::new(),
@@ -73,6 +82,8 @@ impl Snapshot {
             held: Arc::default(),
             maintenance: None,
             splits: imbl::OrdMap::new(),
+            grants: imbl::HashMap::new(),
+            runtime_grants: imbl::OrdMap::new(),
             shared_urls: SharedUrls::new(),
             share: Share::WHOLE,
         }
@@ -98,6 +109,14 @@ impl Snapshot {
     /// The registered services in the order of their names.
     pub fn registered(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.names.values().filter_map(|index| self.service(*index))
+    }
+
+    /// Whether the grant of a service that is in force is one of the configuration.
+    pub fn is_grant_configured(&self, service: &ServiceName) -> bool {
+        let is_other = |in_force: &Arc<Grant>| {
+            self.runtime_grants.get(service).is_none_or(|runtime| !Arc::ptr_eq(&runtime.grant, in_force))
+        };
+        self.grants.get(service).is_some_and(is_other)
     }
 
     /// Whether a route leads to a service that can answer.

@@ -65,7 +65,8 @@ impl Link {
 
     /// A key whose caller was told that it failed, and that was stored all the same, is put as it was.
     pub(super) fn take_back(&mut self, of: Of, write: &Write, before: &BTreeMap<Key, Change>, revision: u64) {
-        if of == Of::Nobody {
+        // What is stored as a whole is not taken back in part.
+        if of == Of::Nobody || write.is_whole {
             return;
         }
         let mut changes = Vec::new();
@@ -79,7 +80,7 @@ impl Link {
         }
         if !changes.is_empty() {
             changes.extend(taken_back(write));
-            let write = Write { changes, seen: Revision(revision), premises };
+            let write = Write::new(changes, Revision(revision), premises);
             self.queue.push_front(Waiting { of: Of::Nobody, write, rest: VecDeque::new(), since: clock::now() });
         }
     }

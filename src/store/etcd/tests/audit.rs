@@ -27,10 +27,10 @@ fn writes_that_wait_together_are_one_chain() {
     let mut gateway = Gateway::new(&mut model);
     let of = |service: &str, name: &str| {
         let changes = vec![split(service, &[("2", 5.0)]), audited(name)];
-        Write { changes, seen: Revision(gateway.mirror.revision), premises: Vec::new() }
+        Write::new(changes, Revision(gateway.mirror.revision), Vec::new())
     };
     let mut queue: VecDeque<_> = [waiting(1, of("a", "one")), waiting(2, of("b", "two"))].into();
-    let both = Write { changes: vec![audited("three"), audited("four")], seen: Revision(0), premises: Vec::new() };
+    let both = Write::new(vec![audited("three"), audited("four")], Revision(0), Vec::new());
     queue.push_back(waiting(3, both));
     assert_eq!(gateway.send(&mut model, &mut queue), [true, true, true]);
     let all = entries(&model);

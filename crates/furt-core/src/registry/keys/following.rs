@@ -11,19 +11,21 @@ use super::command::KeyCommand;
 use super::refusal::KeyRefusal;
 use super::report::KeyReport;
 use super::state::{KeyParts, KeyWrite, Keys, ParkedKeyCommand};
-use crate::model::{KeyName, RuntimeKey};
+use crate::model::{Actor, KeyName, RuntimeKey};
 
 impl Keys {
-    /// The store has these keys, new or replaced, and those no longer. A digest may have gone from one to another.
+    /// The store has these keys, new or replaced, and those no longer. A digest may have gone from one to another. `by`: the operator
+    /// who asked for it here; `None`: another gateway took the command.
     pub(in crate::registry) fn follow(
         &mut self,
         put: &[Arc<RuntimeKey>],
         removed: &[KeyName],
+        by: Option<&Actor>,
         now: Now,
         parts: &mut KeyParts<'_>,
     ) {
         for name in removed {
-            self.follow_removal(name, now, parts);
+            self.follow_removal(name, by, now, parts);
         }
         let is_known = |key: &&Arc<RuntimeKey>| self.runtime.get(key.name()).is_some_and(|entry| entry.key == **key);
         let changed: Vec<_> = put.iter().filter(|key| !is_known(key)).collect();
@@ -34,36 +36,44 @@ impl Keys {
             }
         }
         for key in changed {
-            self.follow_put(key, now, parts);
+            self.follow_put(key, by, now, parts);
         }
         self.end_due(now, parts);
     }
 
-    fn follow_put(&mut self, key: &Arc<RuntimeKey>, now: Now, parts: &mut KeyParts<'_>) {
+    fn follow_put(&mut self, key: &Arc<RuntimeKey>, by: Option<&Actor>, now: Now, parts: &mut KeyParts<'_>) {
         let name = key.name().clone();
         if self.runtime.get(&name).is_some_and(|entry| entry.key.created_ms != key.created_ms) {
             // Another key of that name.
             self.forget(&name, parts);
         }
+        let by = by.cloned();
         let report = if let Some(entry) = self.runtime.get_mut(&name) {
-            entry.key = Arc::clone(key);
+            let before = std::mem::replace(&mut entry.key, Arc::clone(key));
+            if before.spec.rate != key.spec.rate {
+                // It begins to count anew.
+                entry.live = Arc::default();
+            }
             self.claim_digests(key);
             self.evaluate(&name, parts);
             self.publish(&name, parts);
-            KeyReport::Rotated { name, by: None }
+            match before.spec.sha256 == key.spec.sha256 {
+                true => KeyReport::Changed { name, by },
+                false => KeyReport::Rotated { name, by },
+            }
         } else {
             self.install(Arc::clone(key), now, parts);
-            KeyReport::Created { name, by: None }
+            KeyReport::Created { name, by }
         };
         parts.effects.report(Report::Key(report));
     }
 
-    fn follow_removal(&mut self, name: &KeyName, now: Now, parts: &mut KeyParts<'_>) {
+    fn follow_removal(&mut self, name: &KeyName, by: Option<&Actor>, now: Now, parts: &mut KeyParts<'_>) {
         if let Some(entry) = self.forget(name, parts) {
             let name = name.clone();
             parts.effects.report(Report::Key(match entry.key.is_over(now.unix_ms) {
                 true => KeyReport::Expired(name),
-                false => KeyReport::Revoked { name, by: None },
+                false => KeyReport::Revoked { name, by: by.cloned() },
             }));
         }
     }

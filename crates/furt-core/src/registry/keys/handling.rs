@@ -226,7 +226,7 @@ impl Keys {
     fn submit(&mut self, write: KeyWrite, changes: Vec<Change>, premises: Vec<Premise>, parts: &mut KeyParts<'_>) {
         let id = parts.write_ids.next();
         self.outbox.submit(id, write.names(), write);
-        parts.effects.write(id, Write { changes, seen: parts.store.seen, premises });
+        parts.effects.write(id, Write::new(changes, parts.store.seen, premises));
     }
 
     pub(in crate::registry) fn handle_write_done(&mut self, write: WriteId, now: Now, parts: &mut KeyParts<'_>) {

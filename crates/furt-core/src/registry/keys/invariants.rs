@@ -37,6 +37,9 @@ impl Keys {
                 KeyWrite::Remove { names, .. } => written.extend(names),
             }
         }
+        written.extend(self.outbox.held());
+        let applied = self.applied.values().flatten();
+        pending.extend(applied.flat_map(|key| key.digests().map(|sha256| (sha256, key.name()))));
         let (count, keys_written) = (written.len(), written.into_iter().collect::<BTreeSet<_>>().len());
         assert_eq!((count, keys_written), (keys_written, self.outbox.subjects()), "each key is in one write");
         assert_eq!(self.digests.iter().map(|(sha256, name)| (*sha256, name)).collect::<BTreeMap<_, _>>(), digests);

@@ -5,9 +5,10 @@
 //! itself never comes here, only its digest. One write of a key is on its way at a time; further commands wait for it.
 //! [`Keys`] owns all of that: keys, outbox, deadlines.
 //!
-//! `handling` has what operators ask for, `following` what other gateways do, `expiring` what time does, `publishing` what the
+//! `handling` has what operators ask for, `applying` what is asked for of keys and more at once, `following` what other gateways do, `expiring` what time does, `publishing` what the
 //! configuration and a restart mean.
 
+mod applying;
 mod command;
 mod expiring;
 mod following;
@@ -23,5 +24,6 @@ mod state;
 
 pub use command::{KeyAnswer, KeyCommand};
 pub use refusal::KeyRefusal;
+pub(super) use refusal::MAX_KEYS;
 pub use report::KeyReport;
 pub(super) use state::{KeyParts, KeyStore, Keys};

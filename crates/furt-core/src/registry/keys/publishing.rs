@@ -137,7 +137,7 @@ impl Keys {
             KeyState::Revoked { .. } => Some("it is revoked, and the store could not be told yet".into()),
             KeyState::Expired => Some("it expired, and is removed soon".into()),
         };
-        table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), suspended });
+        table.runtime.insert(name.clone(), ListedKey { key: Arc::clone(key), suspended, stays });
         let end_ms = if stays { key.next_end_ms() } else { None };
         let before = std::mem::replace(&mut entry.end_ms, end_ms);
         before.map(|end_ms| self.ends.remove(&(end_ms, name.clone())));

@@ -3,7 +3,7 @@
 use crate::model::KeyName;
 
 /// The most runtime keys: one each for 100,000 clients, some 130 MiB; operators that make more have lost their script.
-pub(super) const MAX_KEYS: usize = 100_000;
+pub(in crate::registry) const MAX_KEYS: usize = 100_000;
 
 /// Why a [`KeyCommand`](super::KeyCommand) was not granted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

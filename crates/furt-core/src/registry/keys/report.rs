@@ -22,6 +22,13 @@ pub enum KeyReport {
         /// Who gave the command; `None`: another gateway took it.
         by: Option<Actor>,
     },
+    /// A key may do something else than before.
+    Changed {
+        /// The name of the key.
+        name: KeyName,
+        /// Who gave the command; `None`: another gateway took it.
+        by: Option<Actor>,
+    },
     /// A key was revoked.
     Revoked {
         /// The name of the key.

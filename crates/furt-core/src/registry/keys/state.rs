@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::caller::Asker;
 use super::super::effects::Effects;
+use super::super::ids::WriteId;
 use super::super::outbox::{Outbox, WriteIds};
 use super::super::publisher::Publisher;
 use super::super::revision::Revision;
@@ -30,6 +31,8 @@ pub(in crate::registry) struct Keys {
     pub(super) ended_digests: HashMap<Sha256Digest, KeyName>,
     /// The same of new digests on their way to the store.
     pub(super) pending_digests: HashMap<Sha256Digest, KeyName>,
+    /// Keys that a write puts which is none of keys alone.
+    pub(super) applied: BTreeMap<WriteId, Vec<Arc<RuntimeKey>>>,
     /// Each key is in one write at most.
     pub(super) outbox: Outbox<KeyName, KeyWrite, ParkedKeyCommand>,
     /// When keys change by themselves, in ms since the Unix epoch: each key that stays and has such an end, once.

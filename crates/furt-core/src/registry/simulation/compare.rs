@@ -159,7 +159,9 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         }
         Ok(Answer::Drained { instances, .. }) => Outcome::Drained(instances.instances()),
         Ok(Answer::Split(_)) => Outcome::Split,
-        Ok(Answer::Key(_) | Answer::Maintenance(_) | Answer::Audited) => Outcome::Refused("not foreseen"),
+        Ok(Answer::Key(_) | Answer::Maintenance(_) | Answer::Grant(_) | Answer::Applied(_) | Answer::Audited) => {
+            Outcome::Refused("not foreseen")
+        }
         Err(Refusal::NoSplit(_)) => Outcome::Refused("no split"),
         Err(Refusal::NotOwner { .. }) => Outcome::Refused("owner"),
         Err(Refusal::Taken { .. }) => Outcome::Refused("taken"),
@@ -173,6 +175,8 @@ fn outcome(answer: Result<Answer, Refusal>) -> Outcome {
         Ok(Answer::Reconfigured(_))
         | Err(Refusal::TokenWrong | Refusal::BeyondGrant(_) | Refusal::Invalid(_) | Refusal::Busy | Refusal::Key(_))
         | Err(Refusal::NotInMaintenance(_) | Refusal::TooManyMaintenances)
+        | Err(Refusal::NoGrant(_) | Refusal::ConfiguredGrant(_) | Refusal::TooManyGrants)
+        | Err(Refusal::ChangedSince | Refusal::TooManyDifferences { .. })
         | Err(Refusal::TooManySplits) => Outcome::Refused("not foreseen"),
     }
 }

@@ -13,7 +13,7 @@ use crate::model::{
     CidrSet, DrainUntil, Incarnation, KeyName, KeySpec, Operator, OperatorName, PermissionRule, PermissionSet, Role,
     RuntimeKey, ServiceName, Sha256Digest,
 };
-use crate::registry::tests::{Command, begin, end, instance, source, split, unsplit, version};
+use crate::registry::tests::{Command, begin, desired, end, grant, instance, source, split, ungrant, unsplit, version};
 use crate::registry::{
     Answer, Deregistration, Drain, DrainCommand, Event, InstanceRef, KeyCommand, OnLastInstance, ProbeToken, Refusal,
     ReplyId, Source,
@@ -102,11 +102,13 @@ impl Shared {
             42..45 => self.key(at),
             45..48 => self.maintenance(at),
             48..50 => self.split(at),
-            50..56 => {
+            50..52 => self.grant(at),
+            52..54 => self.apply(at),
+            54..57 => {
                 let (unlucky, is_lost) = (self.chance(8), self.random.bool());
                 self.nodes[at].submit(&mut self.log, || unlucky, is_lost);
             }
-            56..80 => {
+            57..80 => {
                 for _ in 0..=self.random.usize(..3) {
                     self.nodes[at].follow(&self.log);
                 }
@@ -200,6 +202,34 @@ impl Shared {
         let versions = self.one_of(&[&["v1"][..], &["v2", "v1"]]);
         let command = if self.chance(3) { unsplit(name) } else { split(name, versions) };
         self.nodes[at].furt.ask_split(command);
+    }
+
+    fn grant(&mut self, at: usize) {
+        let name = self.one_of(&["a", "b"]);
+        // What the second one allows is less than most definitions ask for.
+        let pattern = self.one_of(&["/*", "/*", "/only/*"]);
+        let command = if self.chance(3) { ungrant(name) } else { grant(name, pattern) };
+        self.nodes[at].furt.ask_grant(command);
+    }
+
+    fn apply(&mut self, at: usize) {
+        let mut secrets = SECRETS.to_vec();
+        self.random.shuffle(&mut secrets);
+        let keys: Vec<_> = KEYS.iter().copied().zip(secrets).filter(|_| self.random.bool()).collect();
+        let mut state = desired();
+        if !self.chance(4) {
+            state = state.keys(&keys);
+        }
+        if self.chance(2) {
+            state = state.grants(if self.chance(2) { &[("a", "/*")] } else { &[("b", "/*")] });
+        }
+        if self.chance(2) {
+            state = state.maintenance(if self.chance(2) { &[("a", None)] } else { &[] });
+        }
+        if self.chance(2) {
+            state = state.splits(if self.chance(2) { &[("a", &["v1"])] } else { &[] });
+        }
+        self.nodes[at].furt.ask_apply(&state, false);
     }
 
     /// A probe by the plan in force fails, or succeeds: that is each gateway's own.
@@ -348,6 +378,10 @@ impl Shared {
             assert!(
                 node.furt.registry.splits.iter().eq(&self.log.state.contents.splits),
                 "which services have a split"
+            );
+            assert!(
+                node.furt.registry.grants.iter().eq(&self.log.state.contents.grants),
+                "which services have a grant"
             );
             node.furt.assert_has(&self.log.state.contents);
         }

@@ -71,7 +71,9 @@ impl Stored {
                 Change::PutKey(_)
                 | Change::RemoveKey(_)
                 | Change::PutMaintenance(..)
-                | Change::RemoveMaintenance(_) => unreachable!("nobody asks for keys and maintenance here"),
+                | Change::RemoveMaintenance(_)
+                | Change::PutGrant(..)
+                | Change::RemoveGrant(_) => unreachable!("nobody asks for keys, maintenance and grants here"),
             }
         }
     }

@@ -27,11 +27,13 @@ fn kept(furt: &Harness) -> Vec<String> {
     let line = |entry: &std::sync::Arc<crate::model::AuditEntry>| {
         let subject = match &entry.action {
             AuditAction::CreateKey(key) | AuditAction::RotateKey(key) => key.name().to_string(),
+            AuditAction::ChangeKey { after, .. } => after.name().to_string(),
             AuditAction::RevokeKey(name) | AuditAction::TakeBackKey(name) => name.to_string(),
             AuditAction::BeginMaintenance { scope, .. } | AuditAction::EndMaintenance { scope, .. } => {
                 scope.to_string()
             }
             AuditAction::SetSplit { service, .. } | AuditAction::RemoveSplit { service, .. } => service.to_string(),
+            AuditAction::SetGrant { service, .. } | AuditAction::RemoveGrant { service, .. } => service.to_string(),
             AuditAction::BeginDrain { service, instances, .. }
             | AuditAction::EndDrain { service, instances }
             | AuditAction::Deregister { service, instances, .. } => {

@@ -1,8 +1,10 @@
 //! Grants, owners, and what the configuration keeps for itself.
 
 use super::{Command, Harness, definition_of, operator, policy, settings, source};
-use crate::model::{AuthMethods, CidrSet, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest};
-use crate::registry::{Grant, Refusal, RegistrationPolicy, Source, StaticClaim, UnlistedRule};
+use crate::model::{
+    AuthMethods, CidrSet, Grant, Host, Pattern, PermissionRule, PermissionSet, ServiceName, Sha256Digest,
+};
+use crate::registry::{Refusal, RegistrationPolicy, Source, StaticClaim, UnlistedRule};
 
 fn grant() -> Grant {
     Grant {
@@ -22,7 +24,7 @@ fn grant() -> Grant {
 
 fn under(grant: Grant) -> Harness {
     let mut policy = policy();
-    policy.grants.insert(ServiceName::try_new("a").unwrap(), grant);
+    policy.grants.insert(ServiceName::try_new("a").unwrap(), grant.into());
     policy.unlisted = UnlistedRule::Deny;
     Harness::with(settings(policy), Vec::new())
 }
@@ -49,7 +51,12 @@ fn kind<T>(outcome: Result<T, Refusal>) -> &'static str {
             | Refusal::NotInMaintenance(_)
             | Refusal::TooManyMaintenances
             | Refusal::NoSplit(_)
-            | Refusal::TooManySplits,
+            | Refusal::TooManySplits
+            | Refusal::NoGrant(_)
+            | Refusal::ConfiguredGrant(_)
+            | Refusal::TooManyGrants
+            | Refusal::ChangedSince
+            | Refusal::TooManyDifferences { .. },
         ) => "other",
     }
 }

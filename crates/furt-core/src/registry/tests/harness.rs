@@ -3,6 +3,8 @@
 //! Every effect is carried out at once and in order: writes are acknowledged, refused or kept back as [`Store`] says, plans and
 //! answers are noted, and each tick publishes at most once. An answer that comes twice, or to nobody, fails the test.
 
+pub(in crate::registry) mod apply_command;
+pub(in crate::registry) mod grant_command;
 pub(in crate::registry) mod key_command;
 pub(in crate::registry) mod maintenance_command;
 pub(in crate::registry) mod sharing;
@@ -14,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use super::command::{Command, address, instance, parts, policy, settings, source};
 use crate::MemoryStore;
-use crate::model::{AuditEntry, DrainUntil, Epoch, Incarnation, InstanceId, KeySpec, RouteSpec, RuntimeKey, Status};
+use crate::model::{
+    AuditEntry, DrainUntil, Epoch, Grant, Incarnation, InstanceId, KeySpec, RouteSpec, RuntimeKey, Status,
+};
 use crate::ports::Store as _;
 use crate::registry::directory::ServiceEntry;
 use crate::registry::effects::Effects;
@@ -163,7 +167,15 @@ impl Harness {
                 (host, route.method.to_string(), route.pattern.to_string(), owner)
             })
             .collect();
-        let stored = contents.definitions.values().flat_map(|record| {
+        // What is beyond its grant is installed, and not routed.
+        let is_granted = |record: &&DefinitionRecord| {
+            let is_within = |grant: &Grant| {
+                let patterns = record.definition.routes.iter().map(|route| &route.pattern);
+                patterns.into_iter().all(|pattern| grant.paths.iter().any(|path| path.covers(pattern)))
+            };
+            contents.grants.get(&record.definition.service).is_none_or(|one| is_within(&one.grant))
+        };
+        let stored = contents.definitions.values().filter(is_granted).flat_map(|record| {
             let effective = effective(&record.definition, &policy().apps_domain);
             let host = effective.host.as_ref().map(ToString::to_string);
             let of = |route: &RouteSpec| {

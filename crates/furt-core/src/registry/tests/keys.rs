@@ -16,6 +16,7 @@ fn reports(harness: &Harness) -> Vec<String> {
     let line = |report: &KeyReport| match report {
         KeyReport::Created { name, .. } => format!("created {name}"),
         KeyReport::Rotated { name, .. } => format!("rotated {name}"),
+        KeyReport::Changed { name, .. } => format!("changed {name}"),
         KeyReport::Revoked { name, .. } => format!("revoked {name}"),
         KeyReport::Expired(name) => format!("expired {name}"),
         KeyReport::Refused { name, .. } => format!("refused {name}"),

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::routing::{fixed, found, text, url};
 use super::{Command, Harness, Store, address, policy, settings, source};
-use crate::model::{AuthMethods, CidrSet, Cors, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status};
+use crate::model::{
+    AuthMethods, CidrSet, Cors, Grant, Origins, Pattern, RouteOptions, Rule, Said, ServiceName, Status,
+};
 use crate::registry::{
-    DnsSubject, Event, FirstProbe, Grant, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings,
-    StaticClaim, StaticRoute, StaticTarget, UnlistedRule,
+    DnsSubject, Event, FirstProbe, HealthLimits, NameToken, Refusal, RegistrationPolicy, Report, Settings, StaticClaim,
+    StaticRoute, StaticTarget, UnlistedRule,
 };
 use crate::routing::{Instance, ServiceIndex, ServiceKind};
 
@@ -49,7 +51,7 @@ fn granted(services: &[&str]) -> RegistrationPolicy {
             token: None,
             certificate: None,
         };
-        (ServiceName::try_new(name).unwrap(), anything)
+        (ServiceName::try_new(name).unwrap(), anything.into())
     };
     RegistrationPolicy { grants: services.iter().map(grant).collect(), ..denied() }
 }

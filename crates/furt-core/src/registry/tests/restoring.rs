@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Command, Harness, Store, policy, settings, source};
-use crate::model::{AuthMethods, CidrSet, DrainUntil, InstanceId, MethodRule, Pattern, ServiceName, Status};
+use crate::model::{AuthMethods, CidrSet, DrainUntil, Grant, InstanceId, MethodRule, Pattern, ServiceName, Status};
 use crate::registry::{
-    Answer, Drain, FirstProbe, Grant, Refusal, RegistrationPolicy, Report, Settings, StaticClaim, UnlistedRule,
+    Answer, Drain, FirstProbe, Refusal, RegistrationPolicy, Report, Settings, StaticClaim, UnlistedRule,
 };
 
 fn restarted_under(harness: &mut Harness, policy: RegistrationPolicy) {
@@ -315,7 +315,7 @@ fn a_service_whose_grant_is_gone_is_kept_and_comes_back_with_it() {
         token: None,
         certificate: None,
     };
-    granted.grants.insert(ServiceName::try_new("a").unwrap(), grant);
+    granted.grants.insert(ServiceName::try_new("a").unwrap(), grant.into());
     let mut harness = Harness::with(settings(granted.clone()), Vec::new());
     harness.register(&Command::new("a", &["GET /a/*"])).unwrap();
 

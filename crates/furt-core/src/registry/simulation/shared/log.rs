@@ -59,7 +59,8 @@ impl State {
         if let Change::RemoveInstance(instance) = change {
             assert!(self.has(instance), "{instance}: is removed, and not there");
         }
-        let Contents { definitions, instances, draining, holds, keys, maintenance, splits, .. } = &mut self.contents;
+        let Contents { definitions, instances, draining, holds, keys, maintenance, splits, grants, .. } =
+            &mut self.contents;
         match change {
             Change::PutDefinition(record) => {
                 let service = record.definition.service.clone();
@@ -116,6 +117,7 @@ impl State {
                 if let Some(before) = keys.insert(name.clone(), key.clone()) {
                     self.forget_digests(&before);
                 }
+                // What another one has by now stays its own.
                 for sha256 in key.digests() {
                     self.put.insert(Record::Digest(sha256), revision);
                 }
@@ -143,6 +145,14 @@ impl State {
                 splits.remove(service);
                 self.put.remove(&Record::Split(service.clone()));
             }
+            Change::PutGrant(service, grant) => {
+                grants.insert(service.clone(), grant.clone());
+                self.put.insert(Record::Grant(service.clone()), revision);
+            }
+            Change::RemoveGrant(service) => {
+                grants.remove(service);
+                self.put.remove(&Record::Grant(service.clone()));
+            }
             Change::Audit(_) => {}
             Change::Observe(..) => unreachable!("what a gateway saw is not shared"),
         }
@@ -155,7 +165,9 @@ impl State {
     }
 
     fn forget_digests(&mut self, key: &RuntimeKey) {
-        for sha256 in key.digests() {
+        let is_others = |sha256| self.contents.keys.values().any(|one| one.digests().any(|other| other == sha256));
+        let gone: Vec<_> = key.digests().filter(|sha256| !is_others(*sha256)).collect();
+        for sha256 in gone {
             self.put.remove(&Record::Digest(sha256));
         }
     }
@@ -231,6 +243,10 @@ impl State {
         changes.extend(ended.cloned().map(Change::RemoveSplit));
         let put = new.splits.iter().filter(|(service, one)| old.splits.get(*service) != Some(*one));
         changes.extend(put.map(|(service, one)| Change::PutSplit(service.clone(), one.clone())));
+        let ended = old.grants.keys().filter(|service| !new.grants.contains_key(*service));
+        changes.extend(ended.cloned().map(Change::RemoveGrant));
+        let put = new.grants.iter().filter(|(service, one)| old.grants.get(*service) != Some(*one));
+        changes.extend(put.map(|(service, one)| Change::PutGrant(service.clone(), one.clone())));
         changes
     }
 
@@ -370,6 +386,10 @@ fn holds(premise: &Premise, seen: Revision, state: &State, claims: &[(Claim, u64
         }
         Premise::Settled(service) => {
             let of = |record: &Record| matches!(record, Record::Instance(instance) if instance.service == *service);
+            !state.put.iter().any(|(record, revision)| of(record) && *revision > seen.0)
+        }
+        Premise::NoNewDigests => {
+            let of = |record: &Record| matches!(record, Record::Digest(_));
             !state.put.iter().any(|(record, revision)| of(record) && *revision > seen.0)
         }
         Premise::WithoutInstances(service) => state.instances_of(service).is_empty(),
