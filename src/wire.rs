@@ -95,6 +95,14 @@ pub fn time(unix_ms: i64) -> Timestamp {
     Timestamp::from(clock::rfc3339(unix_ms))
 }
 
+/// A moment as exactly as it is kept: with milliseconds where it has some.
+pub fn exact_time(unix_ms: i64) -> Timestamp {
+    match unix_ms % 1000 {
+        0 => time(unix_ms),
+        _ => Timestamp::from(clock::rfc3339_ms(unix_ms)),
+    }
+}
+
 /// The moment now, to the millisecond.
 pub fn now() -> Timestamp {
     Timestamp::from(clock::rfc3339_ms(clock::unix_ms()))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -12,11 +12,12 @@ use furt_api::Code;
 
 use super::Api;
 use super::listener::{Peer, ShownCertificate};
+use super::operators;
 use super::problem::Problem;
 use super::right::Right;
-use crate::config::{Config, OperatorConfig, Sourced};
+use crate::config::Config;
 use crate::driver::DriverGone;
-use furt_core::model::{Actor, Operator, OperatorName, Role, Sha256Digest, host};
+use furt_core::model::{Actor, Operator, OperatorName, Role, host};
 use furt_core::registry::Source;
 
 /// Finds out who calls, and turns away what a browser was tricked into (DNS rebinding, cross-site writes).
@@ -29,7 +30,7 @@ pub(super) async fn identify(State(api): State<Arc<Api>>, mut request: Request, 
             .into_response();
     };
     let certificate = request.extensions().get::<ShownCertificate>().map(|shown| shown.0);
-    let source = source(&api, address, certificate, request.headers());
+    let source = operators::source(&api.config(), &api.values, address, certificate, request.headers());
     let actor = source.actor();
     request.extensions_mut().insert(source);
     let mut response = next.run(request).await;
@@ -149,43 +150,6 @@ async fn registrants_or(api: &Api, may: impl Fn(&Source) -> bool, request: Reque
             Problem::new(StatusCode::FORBIDDEN, Code::AddressNotAllowed, detail).into_response()
         }
     }
-}
-
-fn source(api: &Api, address: IpAddr, certificate: Option<Sha256Digest>, headers: &HeaderMap) -> Source {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| Sha256Digest::of(token.trim().as_bytes()))
-    });
-    let address = address.to_canonical();
-    let operator = operator(api, address, bearer, certificate);
-    Source { address, operator, token: bearer, certificate }
-}
-
-/// Who comes from an address with these credentials: the first of the configuration, in its order.
-fn operator(
-    api: &Api,
-    address: IpAddr,
-    token: Option<Sha256Digest>,
-    certificate: Option<Sha256Digest>,
-) -> Option<Operator> {
-    let config = api.config();
-    let internal = &config.internal;
-    // While a Vault has not given it nobody has it.
-    let is_token = |wanted: &Sourced<Sha256Digest>| token.is_some() && token == api.values.digest(wanted);
-    let is_named = |one: &&OperatorConfig| {
-        let has_token = one.token_sha256.as_ref().is_some_and(is_token);
-        let has_certificate = certificate.is_some() && certificate == one.certificate_sha256;
-        (has_token || has_certificate) && one.from.as_ref().unwrap_or(&internal.operators_from).contains(address)
-    };
-    if let Some(OperatorConfig { name, role, .. }) = config.operators.iter().find(is_named) {
-        return Some(Operator { name: Some(name.clone()), role: *role });
-    }
-    let name = match &internal.operator_token_sha256 {
-        Some(wanted) if is_token(wanted) => Some(OperatorName::unnamed()),
-        None if config.operators.is_empty() => None,
-        Some(_) | None => return None,
-    };
-    internal.operators_from.contains(address).then_some(Operator { name, role: Role::Admin })
 }
 
 fn check_browser(api: &Api, request: &Request) -> Result<(), Problem> {

@@ -22,12 +22,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 use furt_api::Code;
 
 use super::listing::Streamed;
+use super::operators;
 use super::problem::Problem;
 use crate::config::ClientConfig;
 use crate::listener::{
@@ -36,8 +37,9 @@ use crate::listener::{
 };
 use crate::published::{InForce, Published};
 use crate::telemetry::request_id;
+use crate::vault::Values;
 use crate::wire;
-use furt_core::model::{Epoch, Sha256Digest};
+use furt_core::model::{Epoch, Role, Sha256Digest};
 use furt_core::routing::Snapshot;
 
 /// The largest body. A registration of 256 routes fits; what is larger is a mistake or an attack.
@@ -45,7 +47,7 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 /// Where a file is sent whose records may be as many as the registry has, and the largest one: some 10,000 API keys.
 const LARGE_BODIES_TO: &str = "/internal/apply";
 pub(super) const MAX_LARGE_BODY: usize = 4 * 1024 * 1024;
-/// So many bodies of more than [`MAX_BODY`] are read and looked at at the same time; others wait.
+/// So many bodies of more than [`MAX_BODY`] are read at the same time; others wait.
 const LARGE_BODIES: usize = 2;
 /// An answer that takes longer is only waited for while the client is there: it is asked for by who waits, and each has
 /// a permit among few. Before that a client that has closed its sending side after its request is answered still.
@@ -73,6 +75,8 @@ pub struct Listener {
     kind: Kind,
     idle_ends: ShutdownWatch,
     large_bodies: Arc<Semaphore>,
+    /// By which operators are known; nobody else may send a large body.
+    values: Values,
 }
 
 /// Whose answers these are.
@@ -94,8 +98,13 @@ impl Listener {
         idle_ends: ShutdownWatch,
     ) -> Self {
         let large_bodies = Arc::new(Semaphore::new(LARGE_BODIES));
-        let (options, kind) = (listener::options(), Kind::Internal);
-        Self { router, snapshots, open, most, options, kind, idle_ends, large_bodies }
+        let (options, kind, values) = (listener::options(), Kind::Internal, Values::default());
+        Self { router, snapshots, open, most, options, kind, idle_ends, large_bodies, values }
+    }
+
+    /// The same with what a Vault gave, which operators' tokens may be of.
+    pub fn with_values(self, values: Values) -> Self {
+        Self { values, ..self }
     }
 
     /// The same without a registry: its clients have the default times, and those without a request end with the listener.
@@ -168,10 +177,23 @@ impl Listener {
 
     /// Reads a request whole.
     async fn read(&self, session: &mut ServerSession, limit: Duration) -> pingora::Result<Request<Body>> {
-        match tokio::time::timeout(limit, read_body(session, &self.large_bodies)).await {
+        let large_bodies = Some(&self.large_bodies).filter(|_| self.may_send_much(session));
+        match tokio::time::timeout(limit, read_body(session, large_bodies)).await {
             Ok(read) => Ok(request(session, read?)),
             Err(_) => pingora::Error::e_explain(ErrorType::ReadTimedout, "the body did not arrive in time"),
         }
+    }
+
+    /// Whether a request has a body of as much as an admin may send: it is read before the router asks who sends it.
+    fn may_send_much(&self, session: &ServerSession) -> bool {
+        let header = session.req_header();
+        if header.uri.path() != LARGE_BODIES_TO || self.kind == Kind::Alone {
+            return false;
+        }
+        let config = Arc::clone(&self.snapshots.load().config);
+        let certificate = certificate(session);
+        let source = |address| operators::source(&config, &self.values, address, certificate, &header.headers);
+        peer(session).is_some_and(|address| source(address).may(Role::Admin))
     }
 
     /// Answers a request that does not reach the router.
@@ -274,28 +296,32 @@ async fn hangs_up(session: &mut ServerSession) -> Box<pingora::Error> {
 
 /// A request with its body, and what the connection says of its client.
 fn request(session: &ServerSession, read: ReadBody) -> Request<Body> {
-    let ReadBody { body, is_too_large, permit } = read;
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-    let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
-    let certificate = certificate.and_then(|shown| <[u8; 32]>::try_from(shown.cert_digest.as_slice()).ok());
+    let ReadBody { body, is_too_large } = read;
     let header = session.req_header();
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
-    if let Some(peer) = peer {
-        request.extensions_mut().insert(Peer(peer.to_canonical()));
+    if let Some(peer) = peer(session) {
+        request.extensions_mut().insert(Peer(peer));
     }
-    if let Some(certificate) = certificate {
-        request.extensions_mut().insert(ShownCertificate(Sha256Digest::from_bytes(certificate)));
+    if let Some(certificate) = certificate(session) {
+        request.extensions_mut().insert(ShownCertificate(certificate));
     }
     if is_too_large {
         request.extensions_mut().insert(BodyTooLarge);
     }
-    if let Some(permit) = permit {
-        request.extensions_mut().insert(LargeBody(Arc::new(permit)));
-    }
     request
+}
+
+fn peer(session: &ServerSession) -> Option<IpAddr> {
+    let address = session.client_addr().and_then(|address| address.as_inet());
+    address.map(|address| address.ip().to_canonical())
+}
+
+fn certificate(session: &ServerSession) -> Option<Sha256Digest> {
+    let shown = session.digest().and_then(|digest| digest.ssl_digest.as_ref())?;
+    <[u8; 32]>::try_from(shown.cert_digest.as_slice()).ok().map(Sha256Digest::from_bytes)
 }
 
 /// A body, and whether there was more of it than is read.
@@ -303,15 +329,11 @@ fn request(session: &ServerSession, read: ReadBody) -> Request<Body> {
 struct ReadBody {
     body: Bytes,
     is_too_large: bool,
-    permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Goes with a request whose body is large, until it is answered.
-#[derive(Clone)]
-struct LargeBody(#[expect(dead_code, reason = "it is let go with the request")] Arc<OwnedSemaphorePermit>);
-
-async fn read_body(session: &mut ServerSession, large_bodies: &Arc<Semaphore>) -> pingora::Result<ReadBody> {
-    let most = if session.req_header().uri.path() == LARGE_BODIES_TO { MAX_LARGE_BODY } else { MAX_BODY };
+/// `large_bodies`: it may be as large as those.
+async fn read_body(session: &mut ServerSession, large_bodies: Option<&Arc<Semaphore>>) -> pingora::Result<ReadBody> {
+    let most = if large_bodies.is_some() { MAX_LARGE_BODY } else { MAX_BODY };
     let too_large = || ReadBody { is_too_large: true, ..ReadBody::default() };
     let length =
         session.get_header(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -324,10 +346,10 @@ async fn read_body(session: &mut ServerSession, large_bodies: &Arc<Semaphore>) -
         return Ok(too_large());
     }
     // Without a length it may be as large as any.
-    let permit = match most > MAX_BODY && length.is_none_or(|length| length > MAX_BODY) {
+    let _permit = match large_bodies {
         // It is never closed.
-        true => Arc::clone(large_bodies).acquire_owned().await.ok(),
-        false => None,
+        Some(permits) if length.is_none_or(|length| length > MAX_BODY) => permits.acquire().await.ok(),
+        Some(_) | None => None,
     };
     if is_asking {
         session.write_continue_response().await?;
@@ -341,7 +363,7 @@ async fn read_body(session: &mut ServerSession, large_bodies: &Arc<Semaphore>) -
         }
         body.extend_from_slice(&part);
     }
-    Ok(ReadBody { body: body.freeze(), is_too_large: false, permit })
+    Ok(ReadBody { body: body.freeze(), is_too_large: false })
 }
 
 /// Reads what is left of a body that is too large, up to four times as much as may come: a client that is cut while it sends may never

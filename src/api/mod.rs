@@ -30,6 +30,7 @@ mod maintenance;
 mod metrics;
 mod near;
 mod openapi;
+mod operators;
 mod probe;
 mod problem;
 mod queries;
@@ -62,6 +63,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use tokio::sync::watch;
 use tower::util::MapRequest;
@@ -259,5 +261,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(unknown)
         .with_state(api);
     // Around the router, since a request is routed by the path that it has then.
-    Router::new().fallback_service(MapRequest::new(router, etcd_v2::misplaced::replaced))
+    let router = Router::new().fallback_service(MapRequest::new(router, etcd_v2::misplaced::replaced));
+    // The listener has read the body, within its own bounds.
+    router.layer(DefaultBodyLimit::disable())
 }

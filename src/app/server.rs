@@ -192,7 +192,8 @@ impl Services {
             Arc::clone(&self.open.internal),
             self.files.internal,
             stop.idle_ends(),
-        );
+        )
+        .with_values(self.values.clone());
         let Certifying { internal: Some(tls), metrics, .. } = self.certifying.clone() else {
             return ListenService::new("internal", Some(INTERNAL_THREADS), sockets, listener);
         };

@@ -135,7 +135,7 @@ impl Described {
             AuditAction::ChangeKey { before, after } => Self { key: Some(after.name().to_string()), ..Self::default() }
                 .with("before", Some(Value::Object(of_key(before))))
                 .with("after", Some(Value::Object(of_key(after))))
-                .with("secret", (before.spec.sha256 != after.spec.sha256).then_some("another".into())),
+                .with("secret", (!before.digests().eq(after.digests())).then_some("another".into())),
             AuditAction::RevokeKey(name) | AuditAction::TakeBackKey(name) => {
                 Self { key: Some(name.to_string()), ..Self::default() }
             }
@@ -224,6 +224,7 @@ fn of_key(key: &RuntimeKey) -> Map<String, Value> {
         ("permissions", Some(texts(spec.permissions.rules()))),
         ("allow_from", Some(texts(spec.allow_from.networks()))),
         ("rate", rate.map(Value::from)),
+        ("burst", spec.rate.map(|limit| limit.burst.get().into())),
         ("expires_ms", expires_ms.map(Value::from)),
         ("old_until_ms", Some(json!(old_until_ms)).filter(|_| !old.is_empty())),
     ];

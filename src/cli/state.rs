@@ -233,13 +233,23 @@ fn differing(before: &Map<String, Value>, after: &Map<String, Value>) -> String 
 }
 
 fn shown(value: Option<&Value>) -> String {
-    match value {
+    match value.map(shortened) {
         None => "nothing".to_owned(),
-        // Enough to tell two of them apart.
-        Some(Value::String(text)) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            format!("{}…", &text[..DIGEST_DIGITS])
-        }
         Some(value) => clean(&value.to_string()),
+    }
+}
+
+/// Of digests as much as tells two of them apart.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            format!("{}…", &text[..DIGEST_DIGITS]).into()
+        }
+        Value::Array(list) => list.iter().map(shortened).collect(),
+        Value::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, value)| (name.clone(), shortened(value))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -311,11 +321,11 @@ mod tests {
         );
         assert_eq!(
             told(&[change(Some(one.clone()), Some(other))]),
-            "~ key ci\n    burst: nothing -> 7\n    rate: \"5/s\" -> nothing\n    sha256: abababababab… -> cdcdcdcdcdcd…\n"
+            "~ key ci\n    burst: nothing -> 7\n    rate: \"5/s\" -> nothing\n    sha256: \"abababababab…\" -> \"cdcdcdcdcdcd…\"\n"
         );
         assert_eq!(
             told(&[change(None, Some(one.clone())), change(Some(one), None)]),
-            "+ key ci\n    permissions: [\"a\"]\n    rate: \"5/s\"\n    sha256: abababababab…\n- key ci\n"
+            "+ key ci\n    permissions: [\"a\"]\n    rate: \"5/s\"\n    sha256: \"abababababab…\"\n- key ci\n"
         );
     }
 

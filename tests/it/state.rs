@@ -163,6 +163,15 @@ async fn ten_thousand_keys_go_at_once() {
     let applied = apply(&gateway, &json!({ "keys": keys })).await;
     assert_eq!((applied["changes"].as_array().unwrap().len(), &applied["left"]), (10_000, &json!(0)));
     assert_eq!(exported(&gateway).await["keys"].as_array().unwrap().len(), 10_000);
+    // Some of more than 2 MiB.
+    let padded = |number: u32| {
+        let rules: Vec<_> = (0..8).map(|rule| format!("{number}-{rule}:{}", "x".repeat(100))).collect();
+        json!({"name": format!("k{number}"), "sha256": digest(&format!("s{number}")), "permissions": rules})
+    };
+    let keys: Vec<_> = (0..2_500).map(padded).collect();
+    assert!(serde_json::to_vec(&keys).unwrap().len() > 2 << 20);
+    let applied = apply(&gateway, &json!({ "keys": keys })).await;
+    assert_eq!(applied["changes"].as_array().unwrap().len(), 10_000);
     // Other bodies are as small as ever.
     let large = json!({"name": "x".repeat(70_000), "permissions": ["*"]});
     Answer::of(gateway.operate(Method::POST, "/internal/keys").json(&large)).await.problem(413, "too-large");
@@ -254,6 +263,23 @@ async fn the_verbs_export_compare_and_apply() {
 }
 
 #[tokio::test]
+async fn times_are_exported_as_exactly_as_they_are_kept() {
+    let gateway = Gateway::start(DISK).await;
+    let create = async |path: &str, body: Value| {
+        Answer::of(gateway.operate(Method::POST, path).json(&body)).await.ok();
+    };
+    create("/internal/keys", json!({"name": "a", "permissions": ["*"], "expires": "90d"})).await;
+    create("/internal/keys", json!({"name": "b", "permissions": ["*"]})).await;
+    create("/internal/keys/b/rotate", json!({"grace": "1h"})).await;
+    Answer::of(gateway.operate(Method::PUT, "/internal/services/shop/maintenance").json(&json!({"for": "1h"})))
+        .await
+        .ok();
+    let mut all = exported(&gateway).await;
+    all.as_object_mut().unwrap().remove("revision");
+    assert_eq!(changes(&apply(&gateway, &all).await), [""; 0]);
+}
+
+#[tokio::test]
 async fn an_admin_alone_may() {
     let ops = digest("ops-token");
     let boss = digest("boss-token");
@@ -273,6 +299,13 @@ async fn an_admin_alone_may() {
         assert_ne!(ask(method, path, "boss-token").await.status, 403, "{path}");
     }
     assert_eq!(ask(Method::GET, "/internal/grants", "ops-token").await.status, 200);
+    // Nobody else sends more than other commands take.
+    let large = json!({"splits": [], "x": "x".repeat(100_000)});
+    let send = async |token: &str| {
+        Answer::of(gateway.operate(Method::POST, "/internal/apply").bearer_auth(token).json(&large)).await
+    };
+    send("ops-token").await.problem(403, "operators-only");
+    assert_eq!(send("boss-token").await.invalid_fields(), ["/x"]);
     let body = json!({"splits": [{"service": "a", "versions": {"2": 1}}]});
     Answer::of(gateway.operate(Method::POST, "/internal/apply").bearer_auth("boss-token").json(&body)).await.ok();
     let events = Answer::of(gateway.operate(Method::GET, "/internal/events").bearer_auth("boss-token")).await.ok();

@@ -26,7 +26,7 @@ pub struct DesiredState {
     pub splits: Option<Vec<DesiredSplit>>,
 }
 
-/// The answer to `GET /internal/export`: all that is there. Applied again it changes nothing.
+/// The answer to `GET /internal/export`: all that is there. Without `revision` it is a body of `POST /internal/apply` that changes nothing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Exported {
     /// What it is told by whether anything of it has changed.
@@ -125,7 +125,7 @@ pub struct Applied {
     pub changes: Vec<DesiredChange>,
     /// How many records are to be changed still, by asking again.
     pub left: usize,
-    /// What is there now is told by: [`Exported::revision`].
+    /// What is there now is told by: [`Exported::revision`]; `changed` where something else has changed already.
     pub revision: String,
     /// The registry's last change.
     pub generation: Generation,

@@ -27,6 +27,8 @@ use furt_core::registry::{
 
 /// Digits of a revision: two states have the same one by chance once in 2^64.
 const REVISION_DIGITS: usize = 16;
+/// In the place of a revision where something else has changed already; no state has it.
+const CHANGED: &str = "changed";
 /// How often what was looked at is looked at again, where something else changed.
 const TRIES: usize = 3;
 
@@ -134,7 +136,9 @@ async fn applied(api: &Api, answer: ApplyAnswer) -> ApiResult<Applied> {
     apart(move || {
         let changes: Vec<_> = done.iter().map(views::change).collect();
         let status = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Applied };
-        let revision = exported(&published).revision;
+        // Something else may have changed by now, which nobody has looked at.
+        let is_other = published.operated > generation;
+        let revision = if is_other { CHANGED.to_owned() } else { exported(&published).revision };
         Ok(Json(Applied { status, changes, left, revision, generation: wire::generation(generation) }))
     })
     .await

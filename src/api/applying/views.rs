@@ -85,7 +85,7 @@ fn key(name: &KeyName, key: &DesiredKey) -> desired::DesiredKey {
     let old = old.as_ref().filter(|old| !old.is_empty());
     let shown = |one: &furt_core::model::OldDigest| desired::OldDigest {
         sha256: one.sha256.to_string(),
-        until: wire::time(one.until_ms),
+        until: wire::exact_time(one.until_ms),
     };
     desired::DesiredKey {
         name: name.as_str().into(),
@@ -94,7 +94,7 @@ fn key(name: &KeyName, key: &DesiredKey) -> desired::DesiredKey {
         allow_from: texts(spec.allow_from.networks()),
         rate: spec.rate.map(|limit| limit.rate.to_string()),
         burst: spec.rate.map(|limit| limit.burst.get()),
-        expires: expires_ms.map(wire::time),
+        expires: expires_ms.map(wire::exact_time),
         old: old.map(|old| old.iter().map(shown).collect()),
     }
 }
@@ -104,7 +104,7 @@ fn of_maintenance(scope: &MaintenanceScope, one: &DesiredMaintenance) -> desired
         service: scope.to_string(),
         allow_from: texts(one.allow_from.networks()),
         message: one.message.as_ref().map(|message| message.as_str().to_owned()),
-        until: one.ends_ms.map(wire::time),
+        until: one.ends_ms.map(wire::exact_time),
     }
 }
 

@@ -12,7 +12,7 @@ use super::mirror::{Entry, Lease, Mirror, Value};
 use super::session::Session;
 use crate::audit::Head;
 use crate::store::records;
-use furt_core::model::{InstanceId, MAX_DURATION, ServiceName};
+use furt_core::model::{InstanceId, MAX_DURATION, RuntimeGrant, ServiceName};
 use furt_core::registry::{Change, Incoming, InstanceRecord, InstanceRef, Revision};
 
 /// The largest record that is taken over: as large as the body of a registration may be.
@@ -171,6 +171,10 @@ impl Follower<'_> {
                     // As it was it would let in whom the newer one keeps out.
                     self.tell(Change::RemoveKey(name.clone()), None);
                 }
+                if let Key::Grant(service) = &key {
+                    // Without it more could be registered than it says.
+                    self.tell(Change::PutGrant(service.clone(), Arc::new(RuntimeGrant::of_nothing())), None);
+                }
                 let why: Arc<str> = why.into();
                 let installed = self.mirror.accepted(&key).and_then(|_| match &key {
                     Key::Definition(service) => {
@@ -288,7 +292,7 @@ impl Follower<'_> {
             Key::Grant(service) => {
                 let read = records::Grant::read(service.as_str(), &put.value);
                 let read = read.map_err(|error| self.or_newer(put, error.fault))?;
-                // Half of what restricts it would let more be registered. What was in force stays so.
+                // Half of what restricts it would let more be registered.
                 if newer(put, read.has_unknown_fields()).is_some() {
                     return Err(NEWER.to_owned());
                 }

@@ -2,12 +2,13 @@
 //!
 //! Whether a definition is within a grant is judged by `registry`. Used by `config`'s reader in `app`, by `registry`, `store`, `api`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Actor, AuthMethods, CidrSet, Host, Invalid, Origins, Pattern, PermissionSet, Sha256Digest};
 
-/// Bytes of all names, patterns and networks of one grant that was made at run time. Ninety of them, each with the one that it
-/// replaces in the audit, are stored in one transaction of etcd, which takes 1.5 MiB.
+/// Bytes of all names, patterns and networks of one grant that was made at run time: with the one that it replaces in the audit it
+/// is a small part of what etcd takes at once.
 pub const MAX_GRANT_TEXT: usize = 4096;
 /// What a network counts for, whatever it is.
 const NETWORK_TEXT: usize = 20;
@@ -46,6 +47,17 @@ impl Grant {
     /// # Errors
     /// Its names, patterns and networks are longer than [`MAX_GRANT_TEXT`] together.
     pub fn check(&self) -> Result<(), Invalid> {
+        let text = self.text_bytes();
+        if text > MAX_GRANT_TEXT {
+            return Err(Invalid::new(format!(
+                "must have at most {MAX_GRANT_TEXT} bytes of names, patterns and networks, and has {text}; a larger grant can stand in the configuration"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Bytes of its names, patterns and networks, of which each counts as 20.
+    pub fn text_bytes(&self) -> usize {
         let Self { permissions, paths, hosts, upstreams, origins, auth, .. } = self;
         let permissions = permissions.rules().iter().map(|rule| rule.to_string().len());
         let paths = paths.iter().map(|path| path.as_str().len());
@@ -53,13 +65,7 @@ impl Grant {
         let origins = origins.texts().into_iter().map(str::len);
         let auth = auth.iter().map(|method| method.as_str().len());
         let networks = upstreams.as_ref().map_or(0, CidrSet::len) * NETWORK_TEXT;
-        let text = permissions.chain(paths).chain(hosts).chain(origins).chain(auth).sum::<usize>() + networks;
-        if text > MAX_GRANT_TEXT {
-            return Err(Invalid::new(format!(
-                "must have at most {MAX_GRANT_TEXT} bytes of names, patterns and networks, and has {text}; a larger grant can stand in the configuration"
-            )));
-        }
-        Ok(())
+        permissions.chain(paths).chain(hosts).chain(origins).chain(auth).sum::<usize>() + networks
     }
 }
 
@@ -72,6 +78,24 @@ pub struct RuntimeGrant {
     pub by: Actor,
     /// When that was, in ms since the Unix epoch.
     pub set_ms: i64,
+}
+
+impl RuntimeGrant {
+    /// One by which nothing can be registered: in the place of one that cannot be read.
+    pub fn of_nothing() -> Self {
+        let grant = Grant {
+            permissions: PermissionSet::default(),
+            paths: Vec::new(),
+            hosts: Vec::new(),
+            upstreams: Some(CidrSet::default()),
+            public: false,
+            origins: Origins::default(),
+            auth: AuthMethods::api_key(),
+            token: None,
+            certificate: None,
+        };
+        Self { grant: Arc::new(grant), by: Actor::from(IpAddr::from([0, 0, 0, 0])), set_ms: 0 }
+    }
 }
 
 #[cfg(test)]

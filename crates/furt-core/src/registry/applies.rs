@@ -10,6 +10,8 @@ use crate::model::{Generation, KeyName, MaintenanceScope, RuntimeKey, ServiceNam
 /// Records of one write in a shared store: etcd takes 128 comparisons a transaction, one for each of them and some for the gateway's
 /// session, the digests of keys and the audit.
 pub(super) const MAX_SHARED: usize = 90;
+/// Bytes of them, about: etcd takes 1.5 MiB a request.
+pub(super) const MAX_SHARED_BYTES: usize = 1 << 20;
 /// Applications on their way to the store: more than operators have terminals.
 pub(super) const MAX_WAITING: usize = 16;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::applies::{ApplyAnswer, ApplyCommand, MAX_SHARED, MAX_WAITING, Subjects, WaitingApply};
+use super::applies::{ApplyAnswer, ApplyCommand, MAX_SHARED, MAX_SHARED_BYTES, MAX_WAITING, Subjects, WaitingApply};
 use super::caller::Asker;
 use super::differences::{Difference, differences};
 use super::dispatch::Registry;
@@ -36,21 +36,14 @@ impl Registry {
         }
         let steps = differences(snapshot, &command.desired, &asker.by, now.unix_ms)?;
         let count = steps.iter().map(Vec::len).sum();
-        let most = if self.settings.sharing.is_shared() { MAX_SHARED } else { usize::MAX };
-        if count > most && !command.in_parts {
-            return Err(Refusal::TooManyDifferences { count, most });
-        }
-        let mut differences = Vec::new();
-        for step in steps {
-            if differences.len() + step.len() > most {
-                if differences.is_empty() {
-                    return Err(Refusal::TooManyDifferences { count: step.len(), most });
-                }
-                break;
-            }
-            differences.extend(step);
-        }
+        let differences = match self.settings.sharing.is_shared() {
+            true => first_part(steps),
+            false => steps.into_iter().flatten().collect(),
+        };
         let left = count - differences.len();
+        if left > 0 && (differences.is_empty() || !command.in_parts) {
+            return Err(Refusal::TooManyDifferences { count, most: MAX_SHARED });
+        }
         if differences.is_empty() {
             let generation = self.publisher.generation();
             effects.reply(asker.caller.reply, Ok(Answer::Applied(ApplyAnswer { done: differences, left, generation })));
@@ -60,6 +53,7 @@ impl Registry {
             return Err(refusal);
         }
         let subjects = Subjects::of(&differences);
+        self.keys.check_ended(&subjects.keys, &subjects.put_keys)?;
         if self.applies.len() >= MAX_WAITING || !self.are_free(&subjects) {
             return Err(Refusal::Busy);
         }
@@ -110,10 +104,10 @@ impl Registry {
         let WaitingApply { command: _, asker, differences, left } = waiting;
         let by = Some(&asker.by);
         let (mut put_keys, mut removed_keys) = (Vec::new(), Vec::new());
+        let mut grants = Vec::new();
         for difference in &differences {
             match difference {
-                Difference::Grant { service, after: Some(grant), .. } => self.put_grant(service, grant, now, effects),
-                Difference::Grant { service, after: None, .. } => self.remove_grant(service, by, now, effects),
+                Difference::Grant { service, after, .. } => grants.push((service.clone(), after.clone())),
                 Difference::Key { after: Some(key), .. } => put_keys.push(Arc::clone(key)),
                 Difference::Key { name, after: None, .. } => removed_keys.push(name.clone()),
                 Difference::Maintenance { scope, after: Some(one), .. } => self.put_maintenance(scope, one, effects),
@@ -126,6 +120,7 @@ impl Registry {
                 }
             }
         }
+        self.take_over_grants(&grants, by, now, effects);
         let (keys, mut parts) = self.keys(effects);
         keys.follow(&put_keys, &removed_keys, by, now, &mut parts);
         self.maintenances.arm(now);
@@ -178,4 +173,17 @@ impl Registry {
         let (keys, mut parts) = self.keys(effects);
         keys.unpark_all(&names, now, &mut parts);
     }
+}
+
+/// As many steps as one transaction of a shared store takes.
+fn first_part(steps: Vec<Vec<Difference>>) -> Vec<Difference> {
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for step in steps {
+        bytes += step.iter().map(Difference::size).sum::<usize>();
+        if part.len() + step.len() > MAX_SHARED || bytes > MAX_SHARED_BYTES {
+            break;
+        }
+        part.extend(step);
+    }
+    part
 }

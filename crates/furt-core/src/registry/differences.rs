@@ -62,6 +62,40 @@ pub enum Difference {
 }
 
 impl Difference {
+    /// How many bytes it takes in a store with its entry of the audit, about and not less.
+    pub(super) fn size(&self) -> usize {
+        // Names, times, the digests of a key, and what stands around them.
+        const FIXED: usize = 1024;
+        const NETWORK: usize = 48;
+        const TEXT: usize = 4;
+        let of_grant = |one: &Arc<RuntimeGrant>| {
+            let grant = &one.grant;
+            let entries = grant.permissions.rules().len() + grant.paths.len() + grant.hosts.len();
+            let networks = grant.upstreams.as_ref().map_or(0, |set| set.len());
+            grant.text_bytes() + (entries + grant.origins.texts().len()) * TEXT + networks * NETWORK
+        };
+        let of_key = |key: &Arc<RuntimeKey>| {
+            let rules = key.spec.permissions.rules().iter().map(|rule| rule.to_string().len() + TEXT);
+            rules.sum::<usize>() + key.spec.allow_from.len() * NETWORK
+        };
+        let of_maintenance = |one: &Arc<Maintenance>| {
+            let message = one.message.as_ref().map_or(0, |message| message.as_str().len());
+            message + one.allow_from.len() * NETWORK
+        };
+        // What is put is in the record and in the audit, and what was before in the audit.
+        let both = |before: Option<usize>, after: Option<usize>| before.unwrap_or(0) + 2 * after.unwrap_or(0);
+        FIXED
+            + match self {
+                Self::Grant { before, after, .. } => both(before.as_ref().map(of_grant), after.as_ref().map(of_grant)),
+                Self::Key { before, after, .. } => both(before.as_ref().map(of_key), after.as_ref().map(of_key)),
+                Self::Maintenance { before, after, .. } => {
+                    both(before.as_ref().map(of_maintenance), after.as_ref().map(of_maintenance))
+                }
+                // Eight versions at most.
+                Self::Split { .. } => 0,
+            }
+    }
+
     /// What the store is to change, with what the audit keeps of it.
     pub(super) fn changes(&self, by: &Actor, now_ms: i64) -> Vec<Change> {
         let (change, action) = match self {

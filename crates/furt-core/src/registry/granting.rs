@@ -154,40 +154,51 @@ impl Registry {
         self.publisher.set_grants(&self.settings.policy.grants);
     }
 
-    pub(super) fn put_grant(
+    fn put_grant(&mut self, service: &ServiceName, grant: &Arc<RuntimeGrant>, now: Now, effects: &mut Effects) {
+        self.take_over_grants(&[(service.clone(), Some(Arc::clone(grant)))], None, now, effects);
+    }
+
+    fn remove_grant(&mut self, service: &ServiceName, by: Option<&Actor>, now: Now, effects: &mut Effects) {
+        self.take_over_grants(&[(service.clone(), None)], by, now, effects);
+    }
+
+    /// Puts grants in force, new ones and others, and what is gone (`None`). Services are evaluated by what they are granted then; what
+    /// they give up is free for others that wait for it. `by`: who asked for the end of one.
+    pub(super) fn take_over_grants(
         &mut self,
-        service: &ServiceName,
-        grant: &Arc<RuntimeGrant>,
+        grants: &[(ServiceName, Option<Arc<RuntimeGrant>>)],
+        by: Option<&Actor>,
         now: Now,
         effects: &mut Effects,
     ) {
-        // A comparison tells what is known as well, and so does the store of what was followed.
-        if self.grants.get(service) == Some(grant) {
+        let mut concerned = Vec::new();
+        for (service, grant) in grants {
+            let report = match grant {
+                // A comparison tells what is known as well, and so does the store of what was followed.
+                Some(grant) if self.grants.get(service) == Some(grant) => continue,
+                Some(grant) => {
+                    self.grants.put(service, Arc::clone(grant));
+                    GrantReport::Set { service: service.clone(), grant: Arc::clone(grant) }
+                }
+                None if self.grants.remove(service) => {
+                    GrantReport::Removed { service: service.clone(), by: by.cloned() }
+                }
+                None => continue,
+            };
+            effects.report(Report::Grant(report));
+            let before = self.settings.policy.grants.get(service).map(Arc::clone);
+            self.show_grant(service);
+            self.publisher.advance();
+            if before.as_deref() != self.settings.policy.grants.get(service).map(|grant| &**grant) {
+                concerned.push(service);
+            }
+        }
+        if concerned.is_empty() {
             return;
         }
-        self.grants.put(service, Arc::clone(grant));
-        let report = GrantReport::Set { service: service.clone(), grant: Arc::clone(grant) };
-        effects.report(Report::Grant(report));
-        self.take_over_grant(service, now, effects);
-    }
-
-    pub(super) fn remove_grant(&mut self, service: &ServiceName, by: Option<&Actor>, now: Now, effects: &mut Effects) {
-        if self.grants.remove(service) {
-            let report = GrantReport::Removed { service: service.clone(), by: by.cloned() };
-            effects.report(Report::Grant(report));
-            self.take_over_grant(service, now, effects);
-        }
-    }
-
-    /// Evaluates a service by the grant that it has now. What it gives up is free for others that wait for it.
-    fn take_over_grant(&mut self, service: &ServiceName, now: Now, effects: &mut Effects) {
-        let before = self.settings.policy.grants.get(service).map(Arc::clone);
-        self.show_grant(service);
-        if before.as_deref() != self.settings.policy.grants.get(service).map(|grant| &**grant) {
-            self.re_evaluate(service, effects);
-            self.reinstate(effects);
-            self.refresh(service, now, effects);
-        }
+        concerned.iter().for_each(|service| self.re_evaluate(service, effects));
+        self.reinstate(effects);
+        concerned.iter().for_each(|service| self.refresh(service, now, effects));
         self.publisher.advance();
     }
 

@@ -4,20 +4,36 @@ use std::sync::Arc;
 
 use super::super::ids::WriteId;
 use super::super::now::Now;
+use super::refusal::KeyRefusal;
 use super::state::{KeyParts, Keys};
 use crate::model::{KeyName, RuntimeKey};
 
 impl Keys {
     /// Whether no write is about any of them, nor about a digest that they are to have.
     pub(in crate::registry) fn are_free(&self, names: &[KeyName], put: &[Arc<RuntimeKey>]) -> bool {
-        let is_others = |name: &KeyName, holder: Option<&KeyName>| holder.is_some_and(|holder| holder != name);
-        let are_taken = |key: &Arc<RuntimeKey>| {
-            let digests = key.digests();
-            digests.into_iter().any(|sha256| {
-                self.pending_digests.contains_key(&sha256) || is_others(key.name(), self.ended_digests.get(&sha256))
-            })
-        };
-        !names.iter().any(|name| self.outbox.is_writing(name)) && !put.iter().any(are_taken)
+        let is_pending = |key: &Arc<RuntimeKey>| key.digests().any(|sha256| self.pending_digests.contains_key(&sha256));
+        !names.iter().any(|name| self.outbox.is_writing(name)) && !put.iter().any(is_pending)
+    }
+
+    /// Whether a shared store has a digest of theirs no longer under another key: one that has ended is there until its key is put anew
+    /// or removed, as those in `names` are.
+    ///
+    /// # Errors
+    /// The key that has it still.
+    pub(in crate::registry) fn check_ended(
+        &self,
+        names: &[KeyName],
+        put: &[Arc<RuntimeKey>],
+    ) -> Result<(), KeyRefusal> {
+        let digests = put.iter().flat_map(|key| key.digests());
+        let mut holders = digests.filter_map(|sha256| self.ended_digests.get(&sha256));
+        match holders.find(|holder| !names.contains(holder)) {
+            None => Ok(()),
+            Some(holder) => {
+                let holder = format!("the API key \"{holder}\", until that is changed,");
+                Err(KeyRefusal::Taken { what: "digest".to_owned(), holder })
+            }
+        }
     }
 
     /// Whether the store has a key of that name, as far as is known.

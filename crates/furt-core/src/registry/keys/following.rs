@@ -10,7 +10,7 @@ use super::super::report::Report;
 use super::command::KeyCommand;
 use super::refusal::KeyRefusal;
 use super::report::KeyReport;
-use super::state::{KeyParts, KeyWrite, Keys, ParkedKeyCommand};
+use super::state::{KeyParts, KeyState, KeyWrite, Keys, ParkedKeyCommand};
 use crate::model::{Actor, KeyName, RuntimeKey};
 
 impl Keys {
@@ -53,6 +53,11 @@ impl Keys {
             if before.spec.rate != key.spec.rate {
                 // It begins to count anew.
                 entry.live = Arc::default();
+            }
+            if entry.state == KeyState::Expired && !key.is_over(now.unix_ms) {
+                // Its end was moved meanwhile.
+                entry.state = KeyState::Stays;
+                self.retry.remove(&name);
             }
             self.claim_digests(key);
             self.evaluate(&name, parts);

@@ -150,9 +150,10 @@ impl Keys {
     }
 
     pub(super) fn release_digests(&mut self, key: &RuntimeKey) {
-        key.digests().for_each(|sha256| {
+        // Another one may have taken it over.
+        for sha256 in key.digests().filter(|sha256| self.digests.get(sha256) == Some(key.name())).collect::<Vec<_>>() {
             self.digests.remove(&sha256);
-        });
+        }
         self.ended_digests.retain(|_, name| name != key.name());
     }
 

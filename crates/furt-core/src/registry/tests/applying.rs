@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::harness::sharing::elsewhere;
 use super::*;
-use crate::model::{AuditAction, OldDigest, Rate, RateLimit, ServiceName};
-use crate::registry::applies::MAX_SHARED;
+use crate::model::{AuditAction, OldDigest, PermissionRule, PermissionSet, Rate, RateLimit, ServiceName};
+use crate::registry::applies::{MAX_SHARED, MAX_SHARED_BYTES};
 use crate::registry::{
-    ApplyCommand, Change, DesiredKey, DesiredState, Difference, Event, KeyCommand, KeyRefusal, KeyReport, Premise,
-    Refusal, Report,
+    ApplyAnswer, ApplyCommand, Change, DesiredKey, DesiredState, Difference, Event, KeyCommand, KeyRefusal, KeyReport,
+    Premise, Refusal, Report,
 };
 
 fn everything() -> DesiredState {
@@ -250,6 +250,60 @@ fn parts_never_lie_between_keys_that_exchange_digests() {
         let holder = &furt.snapshot.keys.get(&digest(&format!("s{number}"))).unwrap().name;
         assert_eq!(holder.as_str(), format!("k{:03}", (number + 79) % 80));
     }
+}
+
+#[test]
+fn a_part_is_as_large_as_a_shared_store_takes() {
+    let mut furt = Harness::shared();
+    let all: Vec<_> = (0..20).map(|number| (format!("k{number:02}"), format!("s{number}"))).collect();
+    let all: Vec<_> = all.iter().map(|(name, secret)| (name.as_str(), secret.as_str())).collect();
+    let mut state = desired().keys(&all);
+    for key in state.keys.as_mut().unwrap().values_mut() {
+        let rule = |rule| PermissionRule::try_new(&format!("p{rule:03}:{}", "x".repeat(100))).unwrap();
+        key.spec.permissions = PermissionSet::new((0..256).map(rule).collect());
+    }
+    let mut done = 0;
+    loop {
+        let reply = furt.ask_apply(&state, true);
+        let ApplyAnswer { done: part, left, .. } = furt.applied(reply).unwrap();
+        assert!(!part.is_empty() && part.iter().map(Difference::size).sum::<usize>() <= MAX_SHARED_BYTES);
+        done += part.len();
+        if left == 0 {
+            break;
+        }
+    }
+    assert_eq!(done, 20);
+}
+
+#[test]
+fn a_digest_that_has_ended_under_another_key_is_not_taken_over() {
+    let mut furt = Harness::shared();
+    let until_ms = furt.now.unix_ms + 2_000;
+    let mut state = desired().keys(&[("a", "1")]);
+    state.keys.as_mut().unwrap().get_mut(&name("a")).unwrap().old =
+        Some(vec![OldDigest { sha256: digest("0"), until_ms }]);
+    furt.apply(&state).unwrap();
+    furt.pass(3);
+    assert!(!furt.is_good("0"));
+    let two = desired().keys(&[("a", "1"), ("b", "0")]);
+    assert!(matches!(furt.apply(&two), Err(Refusal::Key(KeyRefusal::Taken { .. }))), "the store has it under a still");
+    furt.apply(&desired().keys(&[("b", "0")])).unwrap();
+    assert!(furt.is_good("0") && !furt.is_good("1"));
+}
+
+#[test]
+fn a_key_whose_end_is_moved_while_it_ends_is_good() {
+    let mut furt = Harness::shared();
+    let mut state = desired().keys(&[("a", "1")]);
+    state.keys.as_mut().unwrap().get_mut(&name("a")).unwrap().expires_ms = Some(furt.now.unix_ms + 2_000);
+    furt.apply(&state).unwrap();
+    furt.store = Store::Waits;
+    furt.pass(3);
+    assert!(!furt.is_good("1"));
+    let mut later = key("a", "1");
+    later.expires_ms = Some(furt.now.unix_ms + 60_000);
+    furt.told(vec![Change::PutKey(Arc::from(later))], elsewhere());
+    assert!(furt.is_good("1"));
 }
 
 #[test]
