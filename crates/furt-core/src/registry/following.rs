@@ -56,6 +56,7 @@ impl Registry {
             Origin::Gateway(name) => Some(name.clone()),
             Origin::Lapse | Origin::Comparison | Origin::Unreadable => None,
         });
+        self.follow_grants(&changes, now, effects);
         let (told, mut followed) = (Told::new(&changes), Followed::default());
         for incoming in &changes {
             self.follow(incoming, &told, &by, &mut followed, now, effects);
@@ -100,6 +101,17 @@ impl Registry {
             _ => false,
         };
         self.unreadable.retain(|record| !is_of_it(record));
+    }
+
+    /// All of them before any service is evaluated, as the gateway that took the command did.
+    fn follow_grants(&mut self, changes: &[Incoming], now: Now, effects: &mut Effects) {
+        let grant = |incoming: &Incoming| match &incoming.change {
+            Change::PutGrant(service, grant) => Some((service.clone(), Some(Arc::clone(grant)))),
+            Change::RemoveGrant(service) => Some((service.clone(), None)),
+            _ => None,
+        };
+        let grants: Vec<_> = changes.iter().filter_map(grant).collect();
+        self.take_over_grants(&grants, None, now, effects);
     }
 
     fn follow_keys(&mut self, changes: &[Incoming], now: Now, effects: &mut Effects) {
@@ -178,10 +190,13 @@ impl Registry {
             Change::RemoveMaintenance(scope) => self.follow_maintenance(scope, None, now, effects),
             Change::PutSplit(service, split) => self.follow_split(service, Some(split), effects),
             Change::RemoveSplit(service) => self.follow_split(service, None, effects),
-            Change::PutGrant(service, grant) => self.follow_grant(service, Some(grant), now, effects),
-            Change::RemoveGrant(service) => self.follow_grant(service, None, now, effects),
-            // What another gateway saw is its own, the audit is nobody's to follow, and keys are followed together.
-            Change::Observe(..) | Change::Audit(_) | Change::PutKey(_) | Change::RemoveKey(_) => {}
+            // What another gateway saw is its own, the audit is nobody's to follow, and grants and keys are followed together.
+            Change::Observe(..)
+            | Change::Audit(_)
+            | Change::PutGrant(..)
+            | Change::RemoveGrant(_)
+            | Change::PutKey(_)
+            | Change::RemoveKey(_) => {}
         }
     }
 

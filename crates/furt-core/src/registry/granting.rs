@@ -125,20 +125,6 @@ impl Registry {
         self.unpark_grant(service, now, effects);
     }
 
-    /// Another gateway made it, or removed it (`None`).
-    pub(super) fn follow_grant(
-        &mut self,
-        service: &ServiceName,
-        grant: Option<&Arc<RuntimeGrant>>,
-        now: Now,
-        effects: &mut Effects,
-    ) {
-        match grant {
-            Some(grant) => self.put_grant(service, grant, now, effects),
-            None => self.remove_grant(service, None, now, effects),
-        }
-    }
-
     /// Takes over what a store had, before any service is evaluated.
     pub(super) fn restore_grants(&mut self, all: impl IntoIterator<Item = (ServiceName, Arc<RuntimeGrant>)>) {
         for (service, grant) in all {
