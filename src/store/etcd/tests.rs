@@ -1,6 +1,7 @@
 //! Transactions without a store: fences meet, limits are kept, what is stored is what was meant.
 
 mod audit;
+mod grants;
 mod whole;
 
 use std::collections::{BTreeSet, VecDeque};
