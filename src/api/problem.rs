@@ -57,6 +57,11 @@ impl Problem {
         }
     }
 
+    /// The same of a refusal that the driver does not tell of.
+    pub(super) fn unreported(self) -> Self {
+        Self { is_reported: false, ..self }
+    }
+
     /// Whether programs tell it by this code.
     pub(super) fn is(&self, code: Code) -> bool {
         self.body.code == code

@@ -253,7 +253,7 @@ open_enum! {
         TokenMissing = "token-missing",
         /// 401, by the public listener: the token is not good.
         TokenRefused = "token-refused",
-        /// 413: the body is larger than 64 KiB.
+        /// 413: the body is larger than 64 KiB, or than 4 MiB where a file is applied.
         TooLarge = "too-large",
         /// 409: there are too many API keys.
         TooManyKeys = "too-many-keys",

@@ -21,9 +21,7 @@ use crate::clock;
 use crate::published::Published;
 use crate::wire;
 use furt_core::model::{Actor, AuthMethods, Sha256Digest};
-use furt_core::registry::{
-    Answer, ApplyAnswer, ApplyCommand, DesiredState, Difference, Event, Refusal, Source, differences,
-};
+use furt_core::registry::{Answer, ApplyAnswer, ApplyCommand, DesiredState, Event, Refusal, Source, differences};
 
 /// Digits of a revision: two states have the same one by chance once in 2^64.
 const REVISION_DIGITS: usize = 16;
@@ -66,47 +64,65 @@ pub(super) async fn apply(
     })
     .await?;
     let by = source.actor();
-    for _ in 0..TRIES {
-        let published = api.snapshots.load_full();
-        let seen = published.generation;
-        let looked_at = look(&published, &desired, &by, revision.clone()).await?;
-        if is_dry {
-            return Ok(Json(compared(looked_at, &published)));
-        }
-        match command(&api, &by, ApplyCommand { desired: Arc::clone(&desired), seen: Some(seen), in_parts }).await {
-            // Something that is not looked at, or another gateway was faster: what is there now decides.
-            Err(Refused::ChangedSince) => {}
-            Err(Refused::Other(problem)) => return Err(problem),
-            Ok(answer) => return applied(&api, answer).await,
-        }
-    }
-    Err(Refusal::ChangedSince.into())
+    let done = match (is_dry, revision) {
+        (true, expected) => compare(api.snapshots.load_full(), desired, by, expected).await,
+        (false, Some(expected)) => apply_to(&api, &expected, &desired, &by, in_parts).await,
+        (false, None) => match command(&api, &by, ApplyCommand { desired, seen: None, in_parts }).await {
+            Ok(answer) => applied(&api, answer).await,
+            Err(problem) => Err(problem),
+        },
+    };
+    // The driver tells of no refusal of a file.
+    done.map_err(Problem::unreported)
 }
 
-/// What is there, and what differs from what is desired.
-struct LookedAt {
-    revision: String,
-    steps: Vec<Vec<Difference>>,
-}
-
+/// Says what differs, and changes nothing.
+///
 /// # Errors
 /// What is there is not what was looked at before, or what is desired cannot be.
-async fn look(
-    published: &Arc<Published>,
-    desired: &Arc<DesiredState>,
-    by: &Actor,
+async fn compare(
+    published: Arc<Published>,
+    desired: Arc<DesiredState>,
+    by: Actor,
     expected: Option<String>,
-) -> Result<LookedAt, Problem> {
-    let (published, desired, by) = (Arc::clone(published), Arc::clone(desired), by.clone());
+) -> ApiResult<Applied> {
     apart(move || {
         let revision = exported(&published).revision;
         if expected.is_some_and(|expected| expected != revision) {
             return Err(Refusal::ChangedSince.into());
         }
         let steps = differences(&published, &desired, &by, clock::unix_ms())?;
-        Ok(LookedAt { revision, steps })
+        let changes: Vec<_> = steps.iter().flatten().map(views::change).collect();
+        let status = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Compared };
+        let generation = wire::generation(published.generation);
+        Ok(Json(Applied { status, changes, left: 0, revision, generation }))
     })
     .await
+}
+
+/// Changes what was looked at before, and nothing else.
+async fn apply_to(
+    api: &Api,
+    expected: &str,
+    desired: &Arc<DesiredState>,
+    by: &Actor,
+    in_parts: bool,
+) -> ApiResult<Applied> {
+    for _ in 0..TRIES {
+        let published = api.snapshots.load_full();
+        let seen = Some(published.generation);
+        let revision = apart(move || Ok(exported(&published).revision)).await?;
+        if revision != expected {
+            break;
+        }
+        match command(api, by, ApplyCommand { desired: Arc::clone(desired), seen, in_parts }).await {
+            // What it was may be there again, and something that is no part of it changes the generation as well.
+            Err(problem) if problem.is(Code::ChangedSince) => {}
+            Err(problem) => return Err(problem),
+            Ok(answer) => return applied(api, answer).await,
+        }
+    }
+    Err(Refusal::ChangedSince.into())
 }
 
 /// Away from the threads that answer: a file may have as many keys as there may be.
@@ -124,12 +140,6 @@ fn exported(published: &Published) -> Exported {
     Exported { revision, state }
 }
 
-fn compared(LookedAt { revision, steps }: LookedAt, published: &Published) -> Applied {
-    let changes: Vec<_> = steps.iter().flatten().map(views::change).collect();
-    let status = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Compared };
-    Applied { status, changes, left: 0, revision, generation: wire::generation(published.generation) }
-}
-
 async fn applied(api: &Api, answer: ApplyAnswer) -> ApiResult<Applied> {
     let ApplyAnswer { done, left, generation } = answer;
     let published = api.snapshots.load_full();
@@ -144,18 +154,10 @@ async fn applied(api: &Api, answer: ApplyAnswer) -> ApiResult<Applied> {
     .await
 }
 
-enum Refused {
-    ChangedSince,
-    Other(Problem),
-}
-
-async fn command(api: &Api, by: &Actor, command: ApplyCommand) -> Result<ApplyAnswer, Refused> {
+async fn command(api: &Api, by: &Actor, command: ApplyCommand) -> Result<ApplyAnswer, Problem> {
     let by = by.clone();
-    let asked = ask(api, move |reply| Event::ApplyRequested { command, by, reply }).await;
-    match asked {
-        Ok(Answer::Applied(answer)) => Ok(answer),
-        Ok(other) => Err(Refused::Other(unexpected(&other))),
-        Err(problem) if problem.is(Code::ChangedSince) => Err(Refused::ChangedSince),
-        Err(problem) => Err(Refused::Other(problem)),
+    match ask(api, move |reply| Event::ApplyRequested { command, by, reply }).await? {
+        Answer::Applied(answer) => Ok(answer),
+        other => Err(unexpected(&other)),
     }
 }

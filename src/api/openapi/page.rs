@@ -32,7 +32,7 @@ and tests from it. [clients.md](clients.md) has two small clients that register 
 const RULES: &str = "
 ## Rules for all of them
 
-- A body is JSON with `Content-Type: application/json`, at most 64 KiB. furt refuses a field and a parameter that it does not know, and
+- A body is JSON with `Content-Type: application/json`, at most 64 KiB; [a file](operating.md#as-a-file) has at most 4 MiB. furt refuses a field and a parameter that it does not know, and
   names all that is wrong at once.
 - An error is [problem+json](problems.md) (RFC 9457), see [`Problem`](#problem).
 - Answers may get fields with a new version of furt, and a field with a fixed set of texts may get new ones. A client ignores what it
