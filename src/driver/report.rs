@@ -100,7 +100,7 @@ fn report_of(report: &Report, gateway: Option<&GatewayName>, metrics: &RegistryM
             of("instance-status", instance).with("status", to.as_str()).with("was", from.as_str())
         }
         Report::ServiceStatusChanged { service, from, to } => {
-            metrics.service_status_changed();
+            metrics.service_status_changed(service, *from, *to);
             match (from, to) {
                 (_, Status::Down) => warn!("service {service} is DOWN, was {from}: its routes left the table"),
                 (Status::Down, _) => info!("service {service} is {to}, was DOWN: its routes are in the table"),

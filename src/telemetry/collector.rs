@@ -9,6 +9,7 @@ use super::events::Events;
 use super::exporter::{Exporter, Exposition, MetricsError};
 use super::forward_auth::ForwardAuthMetrics;
 use super::geo::DatabaseMetrics;
+use super::history::History;
 use super::issues::Issues;
 use super::process;
 use super::proxy::ProxyMetrics;
@@ -16,6 +17,7 @@ use super::registry::RegistryMetrics;
 use super::reloads::ReloadMetrics;
 use super::series::{CounterUse, RouteKey, ScrapeView, Series};
 use super::shared_store::SharedStoreMetrics;
+use super::status_changes::StatusChanges;
 use super::tls::TlsMetrics;
 use super::tokens::TokenMetrics;
 use super::vault::VaultMetrics;
@@ -46,6 +48,10 @@ pub struct Telemetry {
     pub issues: Arc<Issues>,
     /// What is counted by service and route.
     pub series: Arc<Series>,
+    /// The last minutes of requests.
+    pub history: History,
+    /// When services changed their status.
+    pub status_changes: Arc<StatusChanges>,
 }
 
 impl Telemetry {
@@ -56,6 +62,7 @@ impl Telemetry {
     pub fn try_new() -> Result<Arc<Self>, MetricsError> {
         let exporter = Exporter::default();
         let (series, issues) = (Arc::<Series>::default(), Arc::<Issues>::default());
+        let status_changes = Arc::<StatusChanges>::default();
         exporter.info(
             "furt_build_info",
             "Always 1; the labels say what runs",
@@ -64,7 +71,12 @@ impl Telemetry {
         process::expose(&exporter)?;
         Ok(Arc::new(Self {
             proxy: Arc::new(ProxyMetrics::try_new(&exporter, Arc::clone(&series))?),
-            registry: Arc::new(RegistryMetrics::try_new(&exporter, Arc::clone(&series), Arc::clone(&issues))?),
+            registry: Arc::new(RegistryMetrics::try_new(
+                &exporter,
+                Arc::clone(&series),
+                Arc::clone(&issues),
+                Arc::clone(&status_changes),
+            )?),
             client_connections: ConnectionMetrics::of_clients(&exporter)?,
             internal_connections: ConnectionMetrics::of_internal(&exporter)?,
             access_log: AccessLogMetrics::try_new(&exporter)?,
@@ -72,6 +84,8 @@ impl Telemetry {
             events: Arc::default(),
             issues,
             series,
+            history: History::default(),
+            status_changes,
             exporter,
         }))
     }

@@ -8,7 +8,9 @@ use prometheus::{IntCounter, IntGauge};
 use super::exporter::{Exporter, MetricsError};
 use super::issues::Issues;
 use super::series::Series;
-use furt_core::model::Generation;
+use super::status_changes::{StatusChange, StatusChanges};
+use crate::clock;
+use furt_core::model::{Generation, ServiceName, Status};
 
 /// Changes of what is registered. A method for each thing that the registry reports and that has a counter.
 pub struct RegistryMetrics {
@@ -34,10 +36,16 @@ pub struct RegistryMetrics {
     restored: IntCounter,
     series: Arc<Series>,
     issues: Arc<Issues>,
+    status_changes: Arc<StatusChanges>,
 }
 
 impl RegistryMetrics {
-    pub(super) fn try_new(exporter: &Exporter, series: Arc<Series>, issues: Arc<Issues>) -> Result<Self, MetricsError> {
+    pub(super) fn try_new(
+        exporter: &Exporter,
+        series: Arc<Series>,
+        issues: Arc<Issues>,
+        status_changes: Arc<StatusChanges>,
+    ) -> Result<Self, MetricsError> {
         let counter = |name, help| exporter.counter(name, help);
         let gauge = |name, help| exporter.gauge(name, help);
         let [keys_created, keys_rotated, keys_revoked, keys_expired] = exporter.counters(
@@ -69,6 +77,7 @@ impl RegistryMetrics {
             restored: counter("furt_store_restored_total", "Instances that were stored again, since they lived")?,
             series,
             issues,
+            status_changes,
         })
     }
 
@@ -113,8 +122,9 @@ impl RegistryMetrics {
     }
 
     /// The status of a service changed.
-    pub fn service_status_changed(&self) {
+    pub fn service_status_changed(&self, service: &ServiceName, from: Status, to: Status) {
         self.service_status_changes.inc();
+        self.status_changes.note(service, StatusChange { at_ms: clock::unix_ms(), from, to });
     }
 
     /// A probe failed.
