@@ -5,7 +5,7 @@
 //!
 //! - [`clock`], [`config`], [`telemetry`], [`upstream`], [`listener`], [`secret`], [`affinity_keys`], [`geo`], [`header_name`],
 //!   [`tls`]: for everyone
-//! - [`wire`]: what both listeners write, as `furt_api` has it
+//! - [`wire`]: what both listeners write, as `furt_api` has it; [`dashboard`]: pages for operators
 //! - [`auth`]: who vouches for callers beside API keys
 //! - [`published`]: the core's snapshot beside the configuration; [`status`]: `/health` for both listeners;
 //!   [`nodes`]: the gateways that share the registry
@@ -27,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod dashboard;
 pub mod demo;
 pub mod driver;
 pub mod geo;

@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
         "auth",
         "clock",
         "config",
+        "dashboard",
         "geo",
         "header_name",
         "listener",
