@@ -38,7 +38,12 @@ impl ShownTls {
 
 /// `GET /internal/certificates`
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Certificates> {
-    Json(Certificates { certificates: api.tls.list().into_iter().map(shown).collect() })
+    Json(Certificates { certificates: all(&api) })
+}
+
+/// Those of files first.
+pub(super) fn all(api: &Api) -> Vec<Certificate> {
+    api.tls.list().into_iter().map(shown).collect()
 }
 
 /// `POST /internal/certificates/{name}/renew`

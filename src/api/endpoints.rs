@@ -40,8 +40,8 @@ use super::query::{self, Form, Parameter, Query};
 use super::right::Right;
 use super::waiting::{MAX_DRAIN_SECONDS, MAX_SECONDS};
 use super::{
-    Api, applying, audit, backends, certificates, cluster, commands, deregistration, etcd_v2, events, explain,
-    exporting, grants, guard, keys, lookup, maintenance, metrics, openapi, probe, queries, reloading, splits,
+    Api, applying, audit, backends, certificates, cluster, commands, dashboard, deregistration, etcd_v2, events,
+    explain, exporting, grants, guard, keys, lookup, maintenance, metrics, openapi, probe, queries, reloading, splits,
     upgrading,
 };
 
@@ -145,13 +145,7 @@ const APPLY: Query = Query::Only(&[
     ),
     Parameter::optional("revision", "R", Form::Text, "`revision` of an earlier answer: another state gets 412"),
 ]);
-const EXPLAIN: Query = Query::Only(&[
-    Parameter::required("method", "GET", Form::Text, "the method of the request"),
-    Parameter::required("url", "/api/comments/a", Form::Text, "its path, or its url with a host"),
-    Parameter::optional("client", "ADDRESS", Form::Text, "the address of its client"),
-    Parameter::optional("key", "NAME", Form::Text, "the name of the API key that it comes with"),
-    Parameter::optional("origin", "ORIGIN", Form::Text, "the origin of the page that sends it"),
-]);
+const EXPLAIN: Query = Query::Only(explain::PARAMETERS);
 const INSTANCES: Query = Query::Only(&[
     Parameter::optional("service", "NAME", Form::Text, "the service whose instances are listed"),
     Parameter::optional("namespace", "NS", Form::Text, "what the names of the services begin with, before a dot"),
@@ -297,6 +291,40 @@ endpoints! {
     GET "/v2/machines" ANY Identified RegistrantOrOperate (()) -> 200 Text = etcd_v2::machines, "lists the gateways";
 }
 
+macro_rules! pages {
+    ($($method:ident $path:literal $query:ident $right:ident = $handler:path;)*) => {
+        fn add_pages(routers: &mut Routers, api: &Arc<Api>) {
+            $(routers.add(api, $path, $query, Caller::Identified, Right::$right, on(MethodFilter::$method, $handler));)*
+        }
+    };
+}
+
+const PAGE_OF_SERVICES: Query = Query::Only(dashboard::SERVICES);
+const PAGE_OF_ROUTES: Query = Query::Only(dashboard::ROUTES);
+const PAGE_OF_EVENTS: Query = Query::Only(dashboard::EVENTS);
+const SIGN_IN: Query = Query::Only(dashboard::SIGN_IN);
+
+// The dashboard: no part of the API, and of no description of it. What is asked of a file is the build that it is of.
+pages! {
+    GET "/" ANY Everyone = dashboard::front;
+    GET "/ui" ANY Everyone = dashboard::front;
+    GET "/ui/" ANY Read = dashboard::overview;
+    GET "/ui/services" PAGE_OF_SERVICES Read = dashboard::services;
+    GET "/ui/services/{service}" ANY Read = dashboard::service;
+    GET "/ui/routes" PAGE_OF_ROUTES Read = dashboard::routes;
+    GET "/ui/events" PAGE_OF_EVENTS Read = dashboard::events;
+    GET "/ui/keys" ANY Keys = dashboard::keys;
+    GET "/ui/nodes" ANY Read = dashboard::nodes;
+    GET "/ui/certificates" ANY Read = dashboard::certificates;
+    GET "/ui/explain" ANY Read = dashboard::explain;
+    GET "/ui/sign-in" SIGN_IN Everyone = dashboard::form;
+    POST "/ui/sign-in" SIGN_IN Everyone = dashboard::sign_in;
+    POST "/ui/sign-out" ANY Everyone = dashboard::sign_out;
+    GET "/ui/style.css" ANY Everyone = dashboard::style;
+    GET "/ui/live.js" ANY Everyone = dashboard::script;
+    GET "/ui/icon.svg" ANY Everyone = dashboard::icon;
+}
+
 /// Routers of the whole table.
 #[derive(Default)]
 pub(super) struct Routers {
@@ -310,6 +338,7 @@ impl Routers {
     pub(super) fn new(api: &Arc<Api>) -> Self {
         let mut routers = Self::default();
         add_all(&mut routers, api);
+        add_pages(&mut routers, api);
         routers
     }
 
@@ -327,6 +356,9 @@ impl Routers {
         if right != Right::Everyone {
             let guard = middleware::from_fn_with_state((Arc::clone(api), right), guard::check_right);
             handler = handler.layer(guard);
+        }
+        if path == "/" || path.starts_with("/ui") {
+            handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), dashboard::guarded));
         }
         if path.starts_with("/api/v1/") {
             handler = handler.layer(middleware::from_fn_with_state(Arc::clone(api), backends::where_switched_on));

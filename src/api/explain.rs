@@ -13,11 +13,20 @@ use furt_api::routes::{self, Candidate, Explanation};
 use super::commands::ApiResult;
 use super::key_check::{self, Judgement};
 use super::problem::Problem;
-use super::query::Parameters;
+use super::query::{Form, Parameter, Parameters};
 use super::{Api, distances, maintenance, near, reasons, route_options, splits, views, warnings};
 use furt_core::model::path::Reserved;
 use furt_core::model::{Asked, AuthMethods, KeyName, OriginPattern, Permission, Scheme, host, path};
 use furt_core::routing::{Found, Owner, Route, Service, Snapshot};
+
+/// What can be said of the request that is asked about.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter::required("method", "GET", Form::Text, "the method of the request"),
+    Parameter::required("url", "/api/comments/a", Form::Text, "its path, or its url with a host"),
+    Parameter::optional("client", "ADDRESS", Form::Text, "the address of its client"),
+    Parameter::optional("key", "NAME", Form::Text, "the name of the API key that it comes with"),
+    Parameter::optional("origin", "ORIGIN", Form::Text, "the origin of the page that sends it"),
+];
 
 /// What is asked: a request, where its client is, the name of its key, and whose page sends it.
 struct Question {
@@ -47,6 +56,14 @@ impl Question {
 }
 
 pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters) -> ApiResult<Explanation> {
+    answer(&api, parameters).map(Json)
+}
+
+/// The answer to a question.
+///
+/// # Errors
+/// The question is none.
+pub(super) fn answer(api: &Api, parameters: Parameters) -> Result<Explanation, Problem> {
     let Question { method, url, client, key, origin } = Question::try_new(parameters)?;
     let (host, raw_path) = split(&url).unwrap_or_default();
     let (authority, host) = (host, host::normalize(host));
@@ -68,7 +85,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
     };
     let path = match path::normalize(raw_path) {
         Ok(path) => path,
-        Err(error) => return Ok(Json(explanation(routes::Verdict::BadPath, error.to_string(), Vec::new()))),
+        Err(error) => return Ok(explanation(routes::Verdict::BadPath, error.to_string(), Vec::new())),
     };
     let verdict = match path::reserved(&path) {
         Some(Reserved::Health) => Verdict::own(routes::Verdict::Health, "furt answers this path itself"),
@@ -105,7 +122,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
         distances::of(client, service.map(|service| &**service), &api.geo)
     });
     let owner = verdict.route.and_then(|route| snapshot.service(route.owner.index()));
-    Ok(Json(Explanation {
+    Ok(Explanation {
         warnings: owner
             .map(|service| told(service, &snapshot))
             .into_iter()
@@ -129,7 +146,7 @@ pub(super) async fn explain(State(api): State<Arc<Api>>, parameters: Parameters)
             .map(|origin| route_options::judge_origin(&origin, authority, &merged)),
         path: Some(path.to_string()),
         ..explanation(verdict.code.clone(), verdict.reason.clone(), candidates)
-    }))
+    })
 }
 
 fn told(service: &Service, snapshot: &Snapshot) -> Vec<String> {

@@ -3,11 +3,8 @@
 //! It is read whole before the answer begins, so that it is of one moment and an error is told as one. Then it is written
 //! piece by piece as the caller takes it. One at a time: each holds all of the store in memory.
 
-use std::convert::Infallible;
 use std::io::{self, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Extension;
 use axum::body::Body;
@@ -16,12 +13,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use furt_api::Code;
-use http_body::Frame;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::Api;
 use super::audit::{self, Asked};
+use super::listing::Received;
 use super::problem::Problem;
 use furt_core::model::Order;
 use furt_core::ports::StoreError;
@@ -95,21 +92,6 @@ impl Write for Pieces {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A body of what is handed over.
-struct Received(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Received {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 

@@ -61,6 +61,14 @@ pub(super) struct Peer(pub(super) IpAddr);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ShownCertificate(pub(super) Sha256Digest);
 
+/// The request came under TLS.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct UnderTls;
+
+/// An answer that goes on until its body ends, for as long as its client takes what comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live;
+
 /// The body was larger than [`MAX_BODY`]; what is there of it is not worth reading.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyTooLarge;
@@ -168,6 +176,9 @@ impl Listener {
         if *shutdown.borrow() {
             session.set_keepalive(None);
         }
+        if response.extensions().get::<Live>().is_some() {
+            return self.write_live(session, response, timeouts.write_timeout).await;
+        }
         match tokio::time::timeout(timeouts.write_timeout, self.write(session, response)).await {
             Ok(written) => written,
             // Pingora does not time the header.
@@ -200,6 +211,41 @@ impl Listener {
     async fn refuse(&self, session: &mut ServerSession, problem: Problem) -> pingora::Result<()> {
         let id = request_id::of(&HeaderMap::new());
         self.write(session, problem.render(request_id::text(&id))).await
+    }
+
+    /// Writes an answer that goes on: each piece within `limit`, and none to a client that is gone. Nothing follows it on the
+    /// connection.
+    async fn write_live(
+        &self,
+        session: &mut ServerSession,
+        response: Response<Body>,
+        limit: Duration,
+    ) -> pingora::Result<()> {
+        session.set_keepalive(None);
+        let (parts, mut body) = response.into_parts();
+        let not_read = |_| pingora::Error::explain(ErrorType::WriteTimedout, "the client does not read");
+        let head = Response::from_parts(parts, ());
+        tokio::time::timeout(limit, self.write_head(session, head)).await.map_err(not_read)??;
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                gone = hangs_up(session) => return Err(gone),
+            };
+            // It cannot fail, and has no trailers.
+            let Some(piece) = frame.and_then(|frame| frame.ok()?.into_data().ok()) else { break };
+            tokio::time::timeout(limit, session.write_response_body(piece, false)).await.map_err(not_read)??;
+        }
+        session.write_response_body(Bytes::new(), true).await
+    }
+
+    async fn write_head(&self, session: &mut ServerSession, mut head: Response<()>) -> pingora::Result<()> {
+        head.headers_mut().insert(wire::LISTENER, wire::INTERNAL);
+        // To an HTTP/1.0 client until the connection's end.
+        if session.req_header().version >= Version::HTTP_11 {
+            head.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let header: ResponseHeader = head.into_parts().0.into();
+        session.write_response_header(Box::new(header)).await
     }
 
     async fn write(&self, session: &mut ServerSession, mut response: Response<Body>) -> pingora::Result<()> {
@@ -307,6 +353,9 @@ fn request(session: &ServerSession, read: ReadBody) -> Request<Body> {
     }
     if let Some(certificate) = certificate(session) {
         request.extensions_mut().insert(ShownCertificate(certificate));
+    }
+    if session.digest().is_some_and(|digest| digest.ssl_digest.is_some()) {
+        request.extensions_mut().insert(UnderTls);
     }
     if is_too_large {
         request.extensions_mut().insert(BodyTooLarge);

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body::Frame;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 /// The size of a piece, and of the longest answer that is one body.
 const PIECE: usize = 64 * 1024;
@@ -97,6 +98,21 @@ impl<I: Iterator<Item = Vec<u8>> + Unpin> http_body::Body for Pieces<I> {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Ready(self.next().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// A body of what another task hands over.
+pub(super) struct Received(pub(super) mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }
 

@@ -196,7 +196,12 @@ fn show(service: ServiceName, instance: &Instance) -> FoundInstance {
 /// `GET /internal/nodes`
 pub(super) async fn nodes(State(api): State<Arc<Api>>, Extension(source): Extension<Source>) -> Json<nodes::Nodes> {
     // Services ask here too, often, and are told nothing of keys, tokens and issues.
-    let looked = if source.may(Role::Read) { cluster::look(&api).await } else { None };
+    Json(all_nodes(&api, source.may(Role::Read)).await)
+}
+
+/// The gateways, and for operators the cluster.
+pub(super) async fn all_nodes(api: &Api, is_operator: bool) -> nodes::Nodes {
+    let looked = if is_operator { cluster::look(api).await } else { None };
     let (cluster, cluster_error) = match looked.transpose() {
         Ok(cluster) => (cluster, None),
         Err(why) => (None, Some(why)),
@@ -209,7 +214,7 @@ pub(super) async fn nodes(State(api): State<Arc<Api>>, Extension(source): Extens
         internal: node.internal.as_ref().map(origin),
         this: at == 0,
     };
-    Json(nodes::Nodes { nodes: nodes.iter().enumerate().map(show).collect(), cluster, cluster_error })
+    nodes::Nodes { nodes: nodes.iter().enumerate().map(show).collect(), cluster, cluster_error }
 }
 
 /// With its port, whichever that is.

@@ -58,7 +58,7 @@ fn has_route(snapshot: &Snapshot, key: &RouteKey, counters: CounterUse) -> bool 
     })
 }
 
-fn in_flight(service: &Service) -> u64 {
+pub(super) fn in_flight(service: &Service) -> u64 {
     service.instances.iter().map(|instance| u64::from(instance.live.in_flight())).sum()
 }
 

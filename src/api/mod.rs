@@ -10,6 +10,7 @@ mod backends;
 mod certificates;
 mod cluster;
 mod commands;
+mod dashboard;
 mod deregistration;
 mod distances;
 mod endpoints;
@@ -50,6 +51,7 @@ mod waiting;
 mod warnings;
 
 pub use certificates::ShownTls;
+pub use dashboard::sample_traffic;
 pub use etcd_v2::read_etcd_v2;
 pub use exporting::Exports;
 pub use json::parse as read_json;
@@ -78,6 +80,7 @@ use crate::nodes::Nodes;
 use crate::published::Published;
 use crate::telemetry::Telemetry;
 use crate::vault::Values;
+use dashboard::Dashboard;
 use endpoints::Routers;
 use rate::SourceRates;
 use waiting::WaitPermits;
@@ -155,6 +158,7 @@ struct Api {
     drain_waits: WaitPermits,
     event_waits: WaitPermits,
     lookup_waits: WaitPermits,
+    dashboard: Dashboard,
     started: Instant,
     started_ms: i64,
 }
@@ -247,6 +251,7 @@ pub fn router(parts: Parts) -> Router {
         drain_waits,
         event_waits,
         lookup_waits,
+        dashboard: Dashboard::default(),
         started,
         started_ms: crate::clock::unix_ms(),
     });

@@ -27,7 +27,7 @@ pub(super) fn source(
 }
 
 /// Who comes from an address with these credentials: the first of the configuration, in its order.
-fn operator(
+pub(super) fn operator(
     config: &Config,
     values: &Values,
     address: IpAddr,

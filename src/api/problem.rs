@@ -30,6 +30,8 @@ pub(super) struct Problem {
     is_reported: bool,
     /// As it is sent to clients of etcd.
     etcd_form: Option<EtcdForm>,
+    /// As it is sent to browsers.
+    page: Option<Box<str>>,
 }
 
 /// What etcd's v2 API says of an error, beside its cause, which is the detail.
@@ -45,7 +47,7 @@ impl Problem {
         let title = status.canonical_reason().unwrap_or_default();
         let mut body = Box::new(problem::Problem::new(status.as_u16(), code, title, ""));
         body.detail = Some(detail.into());
-        Self { status, body, retry_after_seconds: None, is_reported: false, etcd_form: None }
+        Self { status, body, retry_after_seconds: None, is_reported: false, etcd_form: None, page: None }
     }
 
     pub(super) fn rate_limited(wait: Duration) -> Self {
@@ -252,15 +254,30 @@ impl Problem {
         self.etcd_form = Some(form);
     }
 
+    /// The same, as a page.
+    pub(super) fn into_page(self, page: String) -> Self {
+        Self { page: Some(page.into()), ..self }
+    }
+
+    pub(super) fn has_page(&self) -> bool {
+        self.page.is_some()
+    }
+
+    /// What programs are told, without the request's id.
+    pub(super) fn body(&self) -> &problem::Problem {
+        &self.body
+    }
+
     /// As it is sent, with the request's id.
     pub(super) fn render(mut self, id: &str) -> Response {
-        let (body, media_type) = match self.etcd_form {
-            Some(EtcdForm { number, message, index }) => {
+        let (body, media_type) = match (self.page.take(), self.etcd_form) {
+            (Some(page), _) => (Body::from(String::from(page)), "text/html; charset=utf-8"),
+            (None, Some(EtcdForm { number, message, index })) => {
                 let cause = self.body.detail.take().unwrap_or_default();
                 let body = json!({ "errorCode": number, "message": message, "cause": cause, "index": index });
                 (Body::from(body.to_string()), "application/json")
             }
-            None => {
+            (None, None) => {
                 self.body.request_id = id.to_owned();
                 (Body::from(wire::problem_body(*self.body, DetailPosition::BeforeRequestId)), problem::MEDIA_TYPE)
             }

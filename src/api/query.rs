@@ -104,7 +104,7 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
 
 impl Parameters {
     /// Of a raw query, without its `?`.
-    fn new(known: &[Parameter], query: Option<&str>) -> Self {
+    pub(super) fn new(known: &[Parameter], query: Option<&str>) -> Self {
         let mut parameters = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned() {
             let is_first = parameters.known.iter().all(|(own, _)| *own != name);

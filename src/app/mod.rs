@@ -36,7 +36,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{Readiness, Reloads, Upgrades};
+use crate::api::{self, Readiness, Reloads, Upgrades};
 use crate::cluster::{self, Ending};
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::driver;
@@ -188,6 +188,7 @@ impl Bound {
         let internal = listener::address_list(&self.sockets.internal);
         let max_connections = self.config.server.max_connections;
         let plain = self.config.plain_internal_listeners();
+        opened.background.spawn(api::sample_traffic(Arc::clone(&restored.snapshots), Arc::clone(&opened.telemetry)));
         let services = Services {
             config: self.config,
             files: self.files,

@@ -391,6 +391,8 @@ pub struct InternalConfig {
     pub operator_token_sha256: Option<Sourced<Sha256Digest>>,
     /// Host names that it answers to, in addition to addresses and `localhost`.
     pub hosts: Vec<Host>,
+    /// Whether it has the dashboard.
+    pub dashboard: bool,
     /// Whether it has edgeProxy's `/api/v1`.
     pub backends_api: bool,
     /// Whether it has the part of etcd's `/v2` that `etcd-registry` uses.

@@ -24,6 +24,7 @@ mod cluster;
 mod comers_and_goers;
 mod compress;
 mod conflicts;
+mod dashboard;
 mod draining;
 mod edge;
 mod faults;

@@ -24,6 +24,7 @@ mod compress;
 mod container;
 mod cors;
 mod credentials;
+mod dashboard;
 mod demo;
 mod docs;
 mod draining;

@@ -21,6 +21,7 @@ use super::listener::BodyTooLarge;
 use super::problem::Problem;
 use super::{Api, listing};
 use crate::clock;
+use crate::published::Published;
 use crate::secret;
 use crate::wire;
 pub(super) use body::read_rules;
@@ -82,17 +83,28 @@ pub(super) async fn revoke(
 /// `GET /internal/keys`
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Response {
     let snapshot = api.snapshots.load_full();
-    let envelope = Keys {
+    let (configured, runtime) = (snapshot.keys.configured.clone(), snapshot.keys.runtime.clone());
+    let configured = configured.into_iter().map(|(_, spec)| views::configured(&spec));
+    let runtime = runtime.into_iter().map(|(_, key)| views::runtime(&key));
+    listing::list(&envelope(&api, &snapshot), "keys", configured.chain(runtime))
+}
+
+/// The same at once.
+pub(super) fn all(api: &Api) -> Keys {
+    let snapshot = api.snapshots.load_full();
+    let configured = snapshot.keys.configured.values().map(|spec| views::configured(spec));
+    let runtime = snapshot.keys.runtime.values().map(views::runtime);
+    Keys { keys: configured.chain(runtime).collect(), ..envelope(api, &snapshot) }
+}
+
+fn envelope(api: &Api, snapshot: &Published) -> Keys {
+    Keys {
         keys: Vec::new(),
         gateways: api.nodes.list().len(),
         limits_shared: snapshot.config.limits.share,
         generation: wire::generation(snapshot.generation),
         epoch: wire::epoch(snapshot.epoch),
-    };
-    let (configured, runtime) = (snapshot.keys.configured.clone(), snapshot.keys.runtime.clone());
-    let configured = configured.into_iter().map(|(_, spec)| views::configured(&spec));
-    let runtime = runtime.into_iter().map(|(_, key)| views::runtime(&key));
-    listing::list(&envelope, "keys", configured.chain(runtime))
+    }
 }
 
 /// `GET /internal/keys/{name}`: the key in force of that name; a runtime key that it stands against is its `kept`.

@@ -79,6 +79,17 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> InternalConfig {
             hosts,
             |config| &config.internal.hosts,
         ),
+        dashboard: keys.value(
+            Key {
+                name: "internal.dashboard",
+                default: DefaultValue::Toml("true"),
+                range: "true, false",
+                text: "Whether [pages for browsers](dashboard.md) are there (`/ui/`), for operators to look at.",
+                ..Key::ROW
+            },
+            boolean,
+            |config| &config.internal.dashboard,
+        ),
         backends_api: keys.value(
             Key {
                 name: "internal.backends_api",

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 124] = [
+const OTHERS: [(&str, &str); 125] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -42,6 +42,7 @@ const OTHERS: [(&str, &str); 124] = [
     ("internal.operators_from", "['192.0.2.1']"),
     ("internal.operator_token_sha256", "'abababababababababababababababababababababababababababababababab'"),
     ("internal.hosts", "['furt']"),
+    ("internal.dashboard", "false"),
     ("internal.backends_api", "false"),
     ("internal.etcd_v2_api", "false"),
     ("internal.tls_cert", "'/cert.pem'"),

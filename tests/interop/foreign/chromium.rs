@@ -17,7 +17,6 @@ impl Chromium {
     /// Opens the page of that url.
     pub(crate) fn open(url: &str) -> Self {
         let profile = TempDir::new().unwrap();
-        let libraries = program::room("chromium").join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
         let mut command = Command::new(program::path("chromium", "chromium"));
         // As root, and in containers, its own sandbox does not start; it sees pages of the test alone.
         command
@@ -26,12 +25,18 @@ impl Chromium {
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("--remote-debugging-port=0")
             .arg(url)
-            .env("LD_LIBRARY_PATH", format!("{0}:{0}/pulseaudio", libraries.display()))
+            .env("LD_LIBRARY_PATH", Self::libraries())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true);
         Self { _child: command.spawn().unwrap(), _profile: profile }
+    }
+
+    /// Where it looks for libraries.
+    pub(crate) fn libraries() -> String {
+        let libraries = program::room("chromium").join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+        format!("{0}:{0}/pulseaudio", libraries.display())
     }
 }

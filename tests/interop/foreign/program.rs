@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 const LINES_SHOWN: usize = 60;
 
 /// Where `.ci/interop` put it: in the folder of that room.
-pub(super) fn path(room: &str, name: &str) -> PathBuf {
+pub(crate) fn path(room: &str, name: &str) -> PathBuf {
     let path = self::room(room).join("bin").join(name);
     assert!(path.exists(), "{} is missing: `make setup-interop` unpacks it there", path.display());
     path
