@@ -1,6 +1,6 @@
 //! The one place that reads clocks. Everything else is handed the time or asks here; `clippy.toml` holds to that.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The monotonic time. Follows tokio's clock, so that a paused test decides how it passes.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads this clock")]
@@ -12,6 +12,12 @@ pub fn now() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads this clock")]
 pub fn unix_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
+}
+
+/// The time of day, as exactly as the system has it.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads this clock")]
+pub fn system_time() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A time of day as RFC 3339 in UTC, to the second; what lies beyond the calendar becomes its edge.

@@ -21,6 +21,7 @@ mod server;
 mod services;
 mod settings;
 mod stopping;
+mod tracing;
 mod updating;
 mod upgrading;
 mod vaulting;
@@ -44,7 +45,7 @@ use crate::listener::{self, OwnListeners, Sockets};
 use crate::nodes::{Node, Nodes};
 use crate::published::Snapshots;
 use crate::store::Leaving;
-use crate::telemetry::{AccessLog, COMMIT, VERSION};
+use crate::telemetry::{AccessLog, COMMIT, Tracer, VERSION};
 use crate::vault;
 pub(crate) use certifying::certificate_faults;
 use files::Files;
@@ -137,14 +138,15 @@ impl Bound {
     /// # Errors
     /// The first that cannot be opened, or a service that does not start.
     fn start(self, handover: &mut Handover) -> Result<Running> {
-        let opened = Opened::try_new(&self.config, &self.locations, &self.path)?;
+        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
+        let this = Node::this(&self.config.internal, &listeners);
+        let opened = Opened::try_new(&self.config, &self.locations, &self.path, &this.name)?;
         let config = &self.config;
         let again = self.sockets.try_clone(&config.server.listen, &config.tls.listen, &config.internal.listen);
         let again = again.context("the listening sockets cannot be kept for an upgrade")?;
         handover.await_store(&config.store)?;
         let possession = if handover.is_due() { Possession::Borrowed } else { Possession::Own };
-        let listeners: Vec<_> = self.sockets.internal.iter().map(|listener| listener.address).collect();
-        let nodes = Nodes::alone(Node::this(&self.config.internal, &listeners));
+        let nodes = Nodes::alone(this);
         let restored = Restored::try_new(&self.config, &self.own_listeners, &nodes, &opened, possession)?;
         let (tasks, tasks_asked) = cluster::tasks();
         let values = handover.values();
@@ -194,6 +196,7 @@ impl Bound {
             files: self.files,
             telemetry: opened.telemetry,
             access_log: opened.access_log.clone(),
+            tracer: opened.tracer.clone(),
             geo: opened.geo,
             own_listeners: self.own_listeners,
             nodes,
@@ -238,6 +241,7 @@ impl Bound {
             open,
             snapshots: restored.snapshots,
             access_log: opened.access_log,
+            tracer: opened.tracer,
             store_closed: restored.closed,
             cluster,
             vault,
@@ -259,6 +263,7 @@ impl Bound {
             sharing: restored.sharing,
             own_listeners: self.own_listeners.clone(),
             access_log: opened.access_log.clone(),
+            tracer: opened.tracer.clone(),
             metrics: Arc::clone(&opened.telemetry.reloads),
             files: self.files,
             certifying: opened.certifying.clone(),
@@ -285,6 +290,7 @@ struct Running {
     open: OpenOfEach,
     snapshots: Snapshots,
     access_log: AccessLog,
+    tracer: Tracer,
     store_closed: mpsc::Receiver<()>,
     cluster: Option<cluster::Running>,
     vault: Option<vault::Running>,
@@ -388,6 +394,7 @@ impl Running {
             log::warn!("the store is not closed in order: it still writes after {} s", LAST_SYNC.as_secs());
         }
         self.access_log.flush(LAST_FLUSH);
+        self.tracer.close();
         log::info!("stopped with {} client connections open", self.open.clients.count());
     }
 }

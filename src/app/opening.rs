@@ -11,15 +11,16 @@ use super::answer_files::AnswerFiles;
 use super::certifying::Certifying;
 use super::locating::{self, DatabaseWatcher};
 use super::providing::{self, Providing};
-use super::rotating;
+use super::{rotating, tracing};
 use crate::auth::Providers;
 use crate::config::{Config, ConfigErrors, KeyLocations};
 use crate::geo::Geo;
-use crate::telemetry::{AccessLog, Telemetry};
+use crate::telemetry::{AccessLog, Telemetry, Tracer};
 
 pub(super) struct Opened {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) access_log: AccessLog,
+    pub(super) tracer: Tracer,
     pub(super) geo: Arc<Geo>,
     pub(super) database: Option<DatabaseWatcher>,
     pub(super) certifying: Certifying,
@@ -35,9 +36,11 @@ pub(super) struct Opened {
 impl Opened {
     /// # Errors
     /// The first that cannot be opened.
-    pub(super) fn try_new(config: &Config, locations: &KeyLocations, path: &Path) -> Result<Self> {
+    pub(super) fn try_new(config: &Config, locations: &KeyLocations, path: &Path, node: &str) -> Result<Self> {
         let telemetry = Telemetry::try_new().context("counters cannot be made")?;
         let access_log = AccessLog::open(&config.access_log, telemetry.access_log.clone())?;
+        ConfigErrors::try_new(tracing::faults(config, locations, path)).map_or(Ok(()), Err)?;
+        let tracer = tracing::open(config, node, &telemetry)?;
         let certifying = Certifying::open(config, locations, path, &telemetry)?;
         let answer_files = AnswerFiles::read(config, locations, path);
         let answer_files =
@@ -54,6 +57,7 @@ impl Opened {
         Ok(Self {
             telemetry,
             access_log,
+            tracer,
             geo,
             database,
             certifying,

@@ -20,17 +20,17 @@ use super::files::{self, Files};
 use super::providing::{self, Providing};
 use super::settings::Settings;
 use super::upgrading::Takeover;
-use super::{acquiring, lookups, notify_supervisor, services, vaulting};
+use super::{acquiring, lookups, notify_supervisor, services, tracing, vaulting};
 use crate::api::{ReloadError, ReloadOutcome, ReloadWaiting, Reloaded};
 use crate::auth::Providers;
 use crate::cluster::Task;
 use crate::config::{
-    AccessLogTarget, Config, ConfigError, ConfigErrors, KeyLocations, Layer, ReloadClass, SourceLocation,
+    AccessLogConfig, Config, ConfigError, ConfigErrors, KeyLocations, Layer, ReloadClass, SourceLocation,
 };
 use crate::driver::Handle;
 use crate::listener::OwnListeners;
 use crate::published::Snapshots;
-use crate::telemetry::{AccessLog, OpenedLog, ReloadMetrics};
+use crate::telemetry::{AccessLog, Collector, OpenedLog, ReloadMetrics, Tracer};
 use crate::vault;
 use furt_cluster::model::Scope;
 use furt_core::registry::{Answer, Configuration, Sharing, SkippedRule};
@@ -51,6 +51,7 @@ pub(super) struct Reloading {
     pub(super) sharing: Sharing,
     pub(super) own_listeners: OwnListeners,
     pub(super) access_log: AccessLog,
+    pub(super) tracer: Tracer,
     pub(super) metrics: Arc<ReloadMetrics>,
     pub(super) files: Files,
     pub(super) certifying: Certifying,
@@ -74,6 +75,7 @@ pub(super) struct Prepared {
     new: Arc<Config>,
     configuration: Box<Configuration>,
     opened: Option<OpenedLog>,
+    collector: Option<Collector>,
     certificates: Option<PreparedCertificates>,
     answer_files: AnswerFiles,
     providers: Option<Arc<Providers>>,
@@ -134,8 +136,17 @@ impl Reloading {
         prepared: Prepared,
         settings: Settings,
     ) -> Result<Reloaded, ReloadError> {
-        let Prepared { new, configuration, opened, certificates, answer_files, providers, changed, needs_restart } =
-            prepared;
+        let Prepared {
+            new,
+            configuration,
+            opened,
+            collector,
+            certificates,
+            answer_files,
+            providers,
+            changed,
+            needs_restart,
+        } = prepared;
         let in_force = answer_files.with(&new, providers.clone());
         let answer = self.driver.reconfigure(configuration, in_force).await;
         let Ok(Ok(Answer::Reconfigured(done))) = answer else { return Err(ReloadError::Stopping) };
@@ -146,6 +157,11 @@ impl Reloading {
             let access_log = self.access_log.clone();
             // A full queue makes it wait, and the driver runs on this thread.
             _ = tokio::task::spawn_blocking(move || access_log.switch(log)).await;
+        }
+        if let Some(collector) = collector {
+            let tracer = self.tracer.clone();
+            // What waits for the one before is sent first.
+            _ = tokio::task::spawn_blocking(move || tracer.switch(collector)).await;
         }
         (self.config, self.settings, self.answer_files, self.providers) = (new, settings, answer_files, providers);
         if let Some(vault) = &self.vault {
@@ -181,6 +197,12 @@ impl Reloading {
         } else {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
+        let collector = if tracing::is_same(&new, &self.config) {
+            None
+        } else {
+            faults.extend(tracing::faults(&new, &locations, &self.path));
+            tracing::collector(&new, &self.tracer).ok()
+        };
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
         faults.extend(acquiring::faults(&new, &locations, &self.path));
         faults.extend(vaulting::faults(&new, &locations, &self.path));
@@ -192,7 +214,17 @@ impl Reloading {
         }
         // Last, so that nobody is asked for keys by a configuration that is refused.
         let providers = self.provide(&new, locations).await?;
-        Ok(Prepared { new, configuration, opened, certificates, answer_files, providers, changed, needs_restart })
+        Ok(Prepared {
+            new,
+            configuration,
+            opened,
+            collector,
+            certificates,
+            answer_files,
+            providers,
+            changed,
+            needs_restart,
+        })
     }
 
     /// Those who vouch for callers by a configuration. Files may be on a share that hangs.
@@ -327,9 +359,9 @@ enum LogError {
     TimedOut,
 }
 
-async fn open_log(target: &AccessLogTarget) -> Result<OpenedLog, LogError> {
-    let target = target.clone();
-    let opening = tokio::task::spawn_blocking(move || OpenedLog::try_new(&target));
+async fn open_log(config: &AccessLogConfig) -> Result<OpenedLog, LogError> {
+    let config = config.clone();
+    let opening = tokio::task::spawn_blocking(move || OpenedLog::try_new(&config));
     match tokio::time::timeout(READ_TIMEOUT, opening).await {
         Ok(Ok(opened)) => opened.map_err(|error| LogError::Unopened(error.into())),
         Ok(Err(panicked)) => Err(LogError::Panicked(panicked)),

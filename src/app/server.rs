@@ -37,7 +37,7 @@ use crate::listener::{BoundListener, Handshakes, ListenService, OpenConnections,
 use crate::nodes::Nodes;
 use crate::proxy::{Edge, Gateway, Https};
 use crate::published::Snapshots;
-use crate::telemetry::{AccessLog, Telemetry};
+use crate::telemetry::{AccessLog, Telemetry, Tracer};
 use crate::tls::Shown;
 use crate::vault::Values;
 
@@ -52,6 +52,7 @@ pub(super) struct Services {
     pub(super) files: Files,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) access_log: AccessLog,
+    pub(super) tracer: Tracer,
     pub(super) geo: Arc<Geo>,
     pub(super) own_listeners: OwnListeners,
     pub(super) nodes: Nodes,
@@ -152,7 +153,7 @@ impl Services {
             (Arc::clone(&self.geo), self.affinity.clone()),
             Arc::clone(&self.telemetry.proxy),
             Arc::clone(&self.telemetry.issues),
-            self.access_log.clone(),
+            (self.access_log.clone(), self.tracer.clone()),
             (https, self.certifying.public.clone()),
             (Arc::clone(&self.certifying.upstream), conf),
         );

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory as _};
 
 use super::{Cli, Format, Output, logging, output};
+use crate::config::LogFormat;
 use crate::demo::{self, Clients, Options, Reader};
 
 #[derive(Args)]
@@ -20,7 +21,7 @@ pub(super) struct DemoArgs {
 
 pub(super) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     // What is logged would push away what is to be pasted, and at the end Pingora misses its signals.
-    logging::start("error,pingora_core=off,pingora_proxy=off")?;
+    logging::start("error,pingora_core=off,pingora_proxy=off", LogFormat::Text)?;
     demo::run(Options {
         load: if args.load { Clients::Steady } else { Clients::None },
         reader: match args.format.output {

@@ -48,7 +48,7 @@ fn run_with(args: &ConfigArgs, handover: &mut Handover) -> anyhow::Result<()> {
     let path = args.path_to_run();
     let (config, locations) = Config::load_with_locations(path, &environment).map_err(|errors| anyhow!("{errors}"))?;
     // Pingora tells every connection that breaks; furt tells what matters itself.
-    logging::start("info,pingora=warn,pingora_core=error,pingora_proxy=error")?;
+    logging::start("info,pingora=warn,pingora_core=error,pingora_proxy=error", config.log_format)?;
     if path == Path::new(NO_FILE) && args.config.is_none() {
         log::info!("{DEFAULT_FILE} is absent, and no other file is named: furt runs on its defaults");
     }

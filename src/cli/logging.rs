@@ -4,8 +4,13 @@
 //! at `info` at most, whatever FURT_LOG says, and what still names a header that carries a secret ends there.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::config::LogFormat;
 
 /// Headers whose values are secrets, in lower case.
 const SECRET_HEADERS: [&str; 4] = ["x-api-key", "x_api_key", "authorization", "cookie"];
@@ -13,9 +18,14 @@ const SECRET_HEADERS: [&str; 4] = ["x-api-key", "x_api_key", "authorization", "c
 const OTHER_CRATES: Level = Level::Info;
 
 /// Logs what FURT_LOG says, otherwise what `filter` does.
-pub(super) fn start(filter: &str) -> anyhow::Result<()> {
+pub(super) fn start(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let filter = std::env::var("FURT_LOG").unwrap_or_else(|_| filter.to_owned());
-    let logger = env_logger::Builder::new().parse_filters(&filter).build();
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(&filter);
+    if format == LogFormat::Json {
+        builder.format(|line, record| writeln!(line, "{}", as_json(record, clock::unix_ms())));
+    }
+    let logger = builder.build();
     let most = logger.filter();
     log::set_boxed_logger(Box::new(Discreet(logger)))?;
     log::set_max_level(most);
@@ -25,6 +35,16 @@ pub(super) fn start(filter: &str) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A line as an object.
+fn as_json(record: &Record<'_>, unix_ms: i64) -> Value {
+    json!({
+        "time": clock::rfc3339_ms(unix_ms),
+        "level": record.level().as_str(),
+        "target": record.target(),
+        "message": record.args().to_string(),
+    })
 }
 
 /// A logger that keeps secrets.
@@ -99,6 +119,15 @@ mod tests {
         for text in ["the X-API-Key header is missing", "no authorization", "listens on 127.0.0.1:80", ""] {
             assert_eq!(secret_at(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_json_is_one_line_whatever_is_told() {
+        let record = Record::builder().level(Level::Warn).target("furt::app").args(format_args!("a\n\"b\"")).build();
+        let line = as_json(&record, 1_763_152_200_123).to_string();
+        let expected =
+            r#"{"time":"2025-11-14T20:30:00.123Z","level":"WARN","target":"furt::app","message":"a\n\"b\""}"#;
+        assert_eq!(line, expected);
     }
 
     #[test]

@@ -44,11 +44,11 @@ pub use reference::{Table, TableKind, reference};
 pub use sourced::{PlainPassword, SecretRef, Sourced};
 pub use tables::MAX_RETRIES;
 pub use types::{
-    AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClaimGrants, ClientAuthConfig, ClientAuthHost,
-    ClientAuthMode, ClientConfig, ClusterConfig, CompressionConfig, Config, ContentCoding, EtcdConfig,
-    ForwardAuthConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, IDENTITY_HEADERS, InternalConfig,
-    IssuerConfig, JwksSource, KeyAccept, KeysConfig, LimitsConfig, Line, MediaTypePattern, MinTlsVersion,
-    OperatorConfig, PagesConfig, ProviderKind, RegistrationConfig, RespondConfig, RuleConfig, ServerConfig,
-    StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, TokenAlgorithm, UnknownTlsName, Unlisted, UpdateConfig,
-    UpstreamConfig, VaultConfig,
+    AccessLogConfig, AccessLogTarget, AcmeConfig, ApiKeyConfig, CertificateConfig, ClaimGrants, ClientAuthConfig,
+    ClientAuthHost, ClientAuthMode, ClientConfig, ClusterConfig, CompressionConfig, Config, ContentCoding, EtcdConfig,
+    ForwardAuthConfig, GatewayConfig, GeoConfig, GrantConfig, HostRange, IDENTITY_HEADERS, IncomingTraces,
+    InternalConfig, IssuerConfig, JwksSource, KeyAccept, KeysConfig, LimitsConfig, Line, LogFormat, MediaTypePattern,
+    MinTlsVersion, OperatorConfig, PagesConfig, ProviderKind, RegistrationConfig, RespondConfig, RuleConfig,
+    ServerConfig, StaticRouteConfig, StaticTarget, StoreConfig, TlsConfig, TokenAlgorithm, TracingConfig,
+    UnknownTlsName, Unlisted, UpdateConfig, UpstreamConfig, VaultConfig,
 };

@@ -29,7 +29,9 @@ use super::allowed::AllowedSettings;
 use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
-use furt_core::model::{CidrSet, Host, OperatorName, Rate, RateLimit, Region, Role, Sha256Digest, UpstreamUrl};
+use furt_core::model::{
+    CidrSet, Host, OperatorName, Percentage, Rate, RateLimit, Region, Role, Sha256Digest, UpstreamUrl,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,8 +64,12 @@ pub struct Config {
     pub apps_domain: Host,
     /// `[geo]`
     pub geo: GeoConfig,
-    /// `[access_log] path`
-    pub access_log: AccessLogTarget,
+    /// `[access_log]`
+    pub access_log: AccessLogConfig,
+    /// `[log] format`
+    pub log_format: LogFormat,
+    /// `[tracing]`
+    pub tracing: TracingConfig,
     /// `[store]`
     pub store: StoreConfig,
     /// `[store]`, for `kind = "etcd"`.
@@ -527,6 +533,46 @@ pub struct GeoConfig {
     pub database: Option<PathBuf>,
     /// The header in which trusted proxies name the client's country. It has no other meaning.
     pub header: Option<HeaderName>,
+}
+
+/// `[access_log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogConfig {
+    /// Where its lines go.
+    pub path: AccessLogTarget,
+    /// The share of requests with an answer of 2xx that have a line; all others have one.
+    pub share: Percentage,
+}
+
+/// `[log] format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line of text.
+    Text,
+    /// An object of JSON a line.
+    Json,
+}
+
+/// `[tracing]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracingConfig {
+    /// The collector; `None`: there are no traces.
+    pub endpoint: Option<Url>,
+    /// The share of traces that are recorded, of those that begin here.
+    pub share: Percentage,
+    /// What becomes of traces that strangers name.
+    pub incoming: IncomingTraces,
+    /// Authorities of the collector's certificate; `None`: the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// What becomes of the trace that a stranger's request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncomingTraces {
+    /// Another one begins.
+    Restart,
+    /// It goes on.
+    Continue,
 }
 
 /// `[access_log] path`

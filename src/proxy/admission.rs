@@ -11,6 +11,7 @@ use super::answer::GatewayAnswer;
 use super::context::Context;
 use super::identifying::{self, Identified, Voucher};
 use super::restricting::{self, RoutedRequest};
+use super::traced::Traced;
 use super::{Gateway, challenges, cors, credentials, fixed, framing, hops, limits, maintenance, upload, websockets};
 use crate::published::Published;
 use crate::status;
@@ -99,6 +100,9 @@ impl Gateway {
         let trusted = &config.server.trusted_proxies;
         ctx.client.identify(peer, &request.headers, trusted);
         ctx.received.request_id = request_id::of(&request.headers);
+        if config.tracing.endpoint.is_some() {
+            ctx.traced = Some(Traced::begin(&config.tracing, &request.headers, &ctx.client));
+        }
         let sent_host = request.headers.get(header::HOST);
         let host = framing::authority(request.uri.authority(), sent_host);
 

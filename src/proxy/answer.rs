@@ -12,7 +12,7 @@ use pingora::http::ResponseHeader;
 use super::preflight::Preflight;
 use super::unauthorized::Challenges;
 use crate::auth::AuthAnswer;
-use crate::telemetry::{ResponseFlag, request_id};
+use crate::telemetry::{ResponseFlag, TraceId, request_id};
 use crate::wire::{self, DetailPosition, Filling, GatewayProblem, Page};
 use furt_core::live::retry_after_seconds;
 use furt_core::model::Respond;
@@ -256,8 +256,8 @@ impl GatewayAnswer {
         page.filled(Filling { problem, request_id: request_id::text(request_id), detail })
     }
 
-    /// Its body, for the request of that id.
-    pub(super) fn body(&self, request_id: &HeaderValue) -> Bytes {
+    /// Its body, for the request of that id, which is part of that trace.
+    pub(super) fn body(&self, request_id: &HeaderValue, trace: Option<TraceId>) -> Bytes {
         match &self.kind {
             Kind::Health(body) | Kind::Challenge(body) | Kind::Trace(body) => body.clone(),
             Kind::Respond(text) => text.body.clone(),
@@ -267,6 +267,7 @@ impl GatewayAnswer {
                 let (status, code, id) =
                     (problem.status().as_u16(), problem.code().into(), request_id::text(request_id));
                 let mut body = furt_api::Problem::new(status, code, problem.title(), id);
+                body.trace_id = trace.map(|trace| trace.to_string());
                 body.detail.clone_from(&self.detail);
                 wire::problem_body(body, DetailPosition::Last)
             }

@@ -18,6 +18,7 @@ use super::joining::held::HeldBody;
 use super::malformed::Malformed;
 use super::mirror::body::Mirroring;
 use super::restricted::Restricted;
+use super::traced::Traced;
 use super::upload;
 use crate::auth::Identity;
 use crate::clock;
@@ -49,6 +50,8 @@ pub struct Context {
     pub(super) mirroring: Mirroring,
     /// The service's answer, where it is being compressed.
     pub(super) compressing: Option<Box<Compressing>>,
+    /// The trace that it is part of, where there are traces.
+    pub(super) traced: Option<Box<Traced>>,
     /// What the client is told.
     pub(super) answer: AnswerState,
 }
@@ -201,6 +204,7 @@ impl Context {
             attempts: Attempts::default(),
             mirroring: Mirroring::default(),
             compressing: None,
+            traced: None,
             answer: AnswerState::default(),
         }
     }
@@ -240,6 +244,13 @@ impl Context {
         self.received.held_body.clear();
     }
 
+    /// The attempt failed, and would be answered by its failure.
+    pub(super) fn note_attempt_failed(&mut self) {
+        if let Some(traced) = &mut self.traced {
+            traced.fail_attempt(self.attempts.failure.as_ref());
+        }
+    }
+
     /// The service's header is there. From now on only the route and its service are kept, so that a day-long WebSocket
     /// pins no old table.
     pub(super) fn note_response(&mut self) {
@@ -273,12 +284,20 @@ impl Context {
             client_ip: self.client.address,
             method: &request.method,
             protocol: if request.version == Version::HTTP_2 { "h2" } else { "h1" },
+            scheme: self.client.scheme.as_str(),
+            user_agent: request.headers.get(header::USER_AGENT),
+            trace: self.traced.as_ref().map(|traced| traced.id()),
             tls: if self.client.scheme == Scheme::Https { tls(session) } else { None },
             host: framing::authority(request.uri.authority(), request.headers.get(header::HOST)),
             path: request.uri.path(),
             route: self.target.route.as_ref().map(|route| &route.pattern),
             service: self.target.registered().map(|service| &service.definition.service),
             instance: self.attempts.instance().map(|instance| &instance.spec.id),
+            version: self
+                .attempts
+                .instance()
+                .and_then(|instance| instance.spec.version.as_ref())
+                .map(|version| version.as_str()),
             status,
             flag: self.answer.flag,
             grpc_status: self.answer.grpc_status.map(grpc::Status::number),

@@ -101,6 +101,9 @@ impl Gateway {
         let reuse = reuse::choose(session, (is_upgrade, may_retry), ctx.attempts.was_stale, instance, &mut timeouts);
         let trust = (&*self.upstream, ctx.target.registered().map(|service| &service.definition.service));
         let peer = upstream::peer(&instance.spec, address, instance.pool_key(), timeouts, reuse, trust);
+        if let Some(traced) = &mut ctx.traced {
+            traced.begin_attempt(session.req_header(), instance, address);
+        }
         ctx.attempts.lease = Some(lease);
         match peer {
             Ok(peer) => Ok(Box::new(peer)),
@@ -212,6 +215,7 @@ impl Gateway {
         }
         ctx.attempts.note_address_failed();
         ctx.attempts.failure = answer_for(&error);
+        ctx.note_attempt_failed();
         error.set_retry(ctx.attempts.count <= retries(ctx));
         error
     }
@@ -265,6 +269,7 @@ impl Gateway {
         }
         ctx.attempts.note_instance_failed();
         ctx.attempts.failure = answer_for(&error);
+        ctx.note_attempt_failed();
         // What furt itself said before the answer changes nothing for the next service.
         let has_begun =
             session.response_written().is_some_and(|written| !is_unprocessed || !framing::is_interim(written.status));

@@ -62,6 +62,8 @@ mod secure;
 mod splitting;
 mod stand_in;
 mod streams;
+mod traced;
+mod tracing;
 mod trailers;
 mod unauthorized;
 mod upload;
@@ -93,7 +95,7 @@ use crate::clock;
 use crate::geo::Geo;
 use crate::listener;
 use crate::published::Published;
-use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag};
+use crate::telemetry::{AccessLog, Issues, ProxyMetrics, ResponseFlag, Tracer};
 use crate::tls::{Tls, UpstreamTls};
 use crate::wire::{GatewayProblem, Pages};
 use admission::Admitted;
@@ -122,6 +124,7 @@ pub struct Gateway {
     metrics: Arc<ProxyMetrics>,
     issues: Arc<Issues>,
     access_log: AccessLog,
+    tracer: Tracer,
     secure: Secure,
     upstream: Arc<UpstreamTls>,
     duplex: Duplex,
@@ -137,7 +140,7 @@ impl Gateway {
         (geo, affinity): (Arc<Geo>, KeySource),
         metrics: Arc<ProxyMetrics>,
         issues: Arc<Issues>,
-        access_log: AccessLog,
+        (access_log, tracer): (AccessLog, Tracer),
         (https, tls): (Option<Https>, Option<Arc<Tls>>),
         (upstream, conf): (Arc<UpstreamTls>, &ServerConf),
     ) -> Self {
@@ -156,6 +159,7 @@ impl Gateway {
             metrics,
             issues,
             access_log,
+            tracer,
             secure,
             upstream,
             duplex,
@@ -297,6 +301,9 @@ impl ProxyHttp for Gateway {
         headers::for_service(session, request, ctx)?;
         rewriting::for_service(request, ctx)?;
         cors::for_service(session, request, ctx);
+        if ctx.traced.is_some() {
+            tracing::for_service(request, ctx)?;
+        }
         if let Some(rules) = ctx.target.rules() {
             message_headers::for_service(request, rules)?;
             // What is edited afterwards, no copy has.
@@ -473,7 +480,10 @@ impl ProxyHttp for Gateway {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let elapsed = ctx.elapsed();
         self.count(ctx, counting::stands_for(ctx, status), elapsed);
-        if self.access_log.is_on() {
+        if ctx.traced.is_some() {
+            self.export(session, ctx, status, elapsed);
+        }
+        if self.access_log.is_on() && self.access_log.takes(status) {
             self.access_log.write(&ctx.entry(session, status, elapsed));
         }
     }

@@ -38,7 +38,7 @@ pub(super) async fn send(
     let html = page.filter(|_| accept::prefers_html(&session.req_header().headers));
     let body = match html {
         Some(page) => answer.filled(page, &ctx.received.request_id),
-        None => answer.body(&ctx.received.request_id),
+        None => answer.body(&ctx.received.request_id, ctx.traced.as_ref().map(|traced| traced.id())),
     };
     let mut response = answer.header(&body)?;
     if page.is_some() {

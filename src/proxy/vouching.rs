@@ -108,6 +108,9 @@ async fn ask(
     let request = session.req_header();
     let sent = headers_for(request, ctx, snapshot);
     let host = routed_host(request);
+    if let Some(traced) = &mut ctx.traced {
+        traced.begin_question(&server.config().url);
+    }
     let question = Question {
         method: &request.method,
         scheme: fixed::asked_scheme(request, &ctx.client),
@@ -115,9 +118,20 @@ async fn ask(
         uri: forwarded_uri(std::str::from_utf8(request.raw_path()).unwrap_or("/")),
         forwarded_for: forwarded_for.as_deref().unwrap_or_default(),
         headers: &sent,
+        traceparent: ctx.traced.as_ref().map(|traced| traced.traceparent()),
         address: ctx.client.address,
     };
-    match server.ask(asking, question).await {
+    let asked = server.ask(asking, question).await;
+    if let Some(traced) = &mut ctx.traced {
+        let (status, error) = match &asked {
+            // It says 2xx, and which one is nobody's business.
+            Ok(_) => (None, None),
+            Err(Denied::Answer(answer)) => (Some(answer.status.as_u16()), None),
+            Err(_) => (None, Some(GatewayProblem::AuthUnavailable.code())),
+        };
+        traced.end_question(status, error);
+    }
+    match asked {
         Ok(allowed) => {
             ctx.credentials.set_cookies = allowed.set_cookies;
             let Some(route) = ctx.target.route.clone() else { return Err(GatewayProblem::RouteNotFound.into()) };

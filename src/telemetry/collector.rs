@@ -20,6 +20,7 @@ use super::shared_store::SharedStoreMetrics;
 use super::status_changes::StatusChanges;
 use super::tls::TlsMetrics;
 use super::tokens::TokenMetrics;
+use super::tracing::TracingMetrics;
 use super::vault::VaultMetrics;
 
 /// The version in Cargo.toml.
@@ -40,6 +41,8 @@ pub struct Telemetry {
     pub internal_connections: ConnectionMetrics,
     /// For the access log.
     pub access_log: AccessLogMetrics,
+    /// For spans that are sent to a collector.
+    pub tracing: TracingMetrics,
     /// For reloads of the configuration.
     pub reloads: Arc<ReloadMetrics>,
     /// What the registry reported last, as data.
@@ -80,6 +83,7 @@ impl Telemetry {
             client_connections: ConnectionMetrics::of_clients(&exporter)?,
             internal_connections: ConnectionMetrics::of_internal(&exporter)?,
             access_log: AccessLogMetrics::try_new(&exporter)?,
+            tracing: TracingMetrics::try_new(&exporter)?,
             reloads: Arc::new(ReloadMetrics::try_new(&exporter, Arc::clone(&issues))?),
             events: Arc::default(),
             issues,

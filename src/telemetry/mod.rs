@@ -29,6 +29,7 @@ mod shared_store;
 mod status_changes;
 mod tls;
 mod tokens;
+mod tracing;
 mod vault;
 
 pub use access_log::{AccessLog, AccessLogError, AccessLogMetrics, Entry, OpenedLog, ResponseFlag, TlsOfEntry};
@@ -53,4 +54,8 @@ pub use shared_store::SharedStoreMetrics;
 pub use status_changes::{KEPT_MS as STATUS_KEPT_MS, StatusChange, StatusChanges};
 pub use tls::{CertificateSample, ClientAuthSample, HandshakeOutcome, OrderOutcome, TlsMetrics};
 pub use tokens::{IssuerMetrics, TokenMetrics, TokenOutcome};
+pub use tracing::{
+    ClientSpan, Collector, ServerSpan, SpanId, TRACEPARENT, TRACESTATE, TraceContext, TraceId, Tracer, TracingMetrics,
+    traceparent,
+};
 pub use vault::VaultMetrics;

@@ -52,6 +52,7 @@ mod sharing;
 mod split;
 mod state;
 mod tokens;
+mod tracing;
 mod updates;
 mod upgrading;
 mod vault;

@@ -87,6 +87,7 @@ mod targets;
 mod tls;
 mod tokens;
 mod top;
+mod tracing;
 mod upgrades;
 mod upgrades_tls;
 mod uploads;

@@ -6,13 +6,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::support::gateway::{client_from, furt, output_of};
 use crate::support::wire::{self, Wire, exchange};
 use crate::support::{
-    Answer, Gateway, Mode, Origin, READER, SOON, eventually, ports, public_service, sagjan, throughout,
+    Answer, Gateway, Mode, Origin, READER, SOON, eventually, ports, public_service, sagjan, throughout, with,
 };
 
 fn config_file(text: &str) -> (tempfile::TempDir, String) {
@@ -280,6 +280,43 @@ async fn sigterm_waits_for_a_request_in_flight_on_the_internal_listener() {
     let answer = wire.read_to_end(SOON).await;
     assert_eq!(wire::status(&answer), 200, "{answer}");
     assert_eq!(gateway.ended(SOON).await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn with_the_format_json_each_line_of_the_log_is_an_object() {
+    let mut gateway = Gateway::start("[log]\nformat = 'json'\n").await;
+    gateway.registered(&public_service("shop", "http://127.0.0.1:9", "/shop/*")).await;
+    assert!(gateway.stop().await.success());
+    let lines: Vec<Value> = gateway.log().lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    assert!(messages.iter().any(|message| message.starts_with("registered shop/shop at")), "{messages:?}");
+    for line in &lines {
+        assert!(line["time"].as_str().unwrap().ends_with('Z') && line["target"].as_str().unwrap().starts_with("furt"));
+        assert!(["INFO", "WARN", "ERROR"].contains(&line["level"].as_str().unwrap()), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn of_good_answers_the_access_log_has_a_share() {
+    let origin = Origin::start().await;
+    let gateway = Gateway::start("[access_log]\npath = 'access.log'\nshare = '0%'\n").await;
+    let shop = with(public_service("shop", &origin.url(), "/shop/*"), json!({ "version": "1.4" }));
+    gateway.registered_and_up(&shop).await;
+    let log = || std::fs::read_to_string(gateway.dir().join("access.log")).unwrap_or_default();
+    gateway.get("/shop/a").await;
+    gateway.get("/nowhere").await;
+    eventually("the other has a line", SOON, async || log().contains("/nowhere").then_some(())).await;
+    assert_eq!(log().lines().count(), 1, "{}", log());
+    gateway.reloaded("[access_log]\npath = 'access.log'\n").await;
+    Answer::of(gateway.anonymous(Method::GET, "/shop/b").header("user-agent", "tester")).await.ok();
+    let line = eventually("a good answer has one as well", SOON, async || {
+        log().lines().find(|line| line.contains("/shop/b")).map(str::to_owned)
+    })
+    .await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let told = (&line["user_agent"], &line["version"], &line["scheme"]);
+    assert_eq!(told, (&json!("tester"), &json!("1.4"), &json!("http")));
+    assert!(line.get("trace_id").is_none());
 }
 
 #[tokio::test]

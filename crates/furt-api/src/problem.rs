@@ -28,6 +28,9 @@ pub struct Problem {
     pub detail: Option<String>,
     /// The request's id, also in the header `X-Request-Id` and in furt's log.
     pub request_id: String,
+    /// The trace that the request is part of, 32 hexadecimal digits; absent where there are no traces, and on the internal listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// What is wrong, one by one; absent where the problem is not about the request's fields, its query or a configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<ProblemError>>,
@@ -54,6 +57,7 @@ impl Problem {
             code,
             detail: None,
             request_id: request_id.into(),
+            trace_id: None,
             errors: None,
             rival: None,
             id: None,

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use pingora::http::RequestHeader;
 use url::{Position, Url};
 
-use crate::telemetry::VERSION;
+use crate::telemetry::{TRACEPARENT, VERSION};
 use furt_core::model::Scheme;
 
 const FORWARDED_METHOD: &str = "X-Forwarded-Method";
@@ -30,6 +30,8 @@ pub struct Question<'a> {
     pub forwarded_for: &'a str,
     /// Its headers, with the client's own values. Those alone are sent on that the entry names.
     pub headers: &'a HeaderMap,
+    /// What it is told of the trace that the request is part of; `None`: nothing.
+    pub traceparent: Option<HeaderValue>,
     /// Whose questions are counted together; `None`: this one is counted only among all.
     pub address: Option<IpAddr>,
 }
@@ -45,7 +47,7 @@ pub(super) fn template(url: &Url) -> Option<RequestHeader> {
 
 /// The whole of a question; `None`: a value of it cannot be one of a header.
 pub(super) fn request(template: &RequestHeader, named: &[HeaderName], question: Question<'_>) -> Option<RequestHeader> {
-    let Question { method, scheme, host, uri, forwarded_for, headers, address: _ } = question;
+    let Question { method, scheme, host, uri, forwarded_for, headers, traceparent, address: _ } = question;
     let mut request = template.clone();
     for name in named {
         // A header of furt's own that the operator names is the client's.
@@ -63,6 +65,9 @@ pub(super) fn request(template: &RequestHeader, named: &[HeaderName], question: 
     }
     request.insert_header(FORWARDED_URI, uri).ok()?;
     request.insert_header(FORWARDED_FOR, forwarded_for).ok()?;
+    if let Some(traceparent) = traceparent {
+        request.insert_header(TRACEPARENT, traceparent).ok()?;
+    }
     Some(request)
 }
 

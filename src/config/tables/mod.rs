@@ -14,11 +14,13 @@ mod geo;
 mod internal;
 mod keys;
 mod limits;
+mod log;
 mod pages;
 mod registration;
 mod server;
 mod store;
 mod tls;
+mod tracing;
 mod update;
 mod upstream;
 mod vault;
@@ -55,6 +57,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> Config {
         apps_domain: apps::visit(keys),
         geo: geo::visit(keys),
         access_log: access_log::visit(keys),
+        log_format: log::visit(keys),
+        tracing: tracing::visit(keys),
         store: store::visit(keys),
         etcd: store::visit_etcd(keys),
         cluster: cluster::visit(keys),

@@ -6,7 +6,7 @@ use super::{FURT_TOML, parse, uncommented};
 use crate::config::{Config, ReloadClass, SourceLocation, Table, TableKind, reference};
 
 /// A value other than the default for each key of the single tables.
-const OTHERS: [(&str, &str); 125] = [
+const OTHERS: [(&str, &str); 131] = [
     ("server.listen", "['127.0.0.1:1']"),
     ("server.grace", "1"),
     ("server.trusted_proxies", "['192.0.2.1']"),
@@ -95,6 +95,12 @@ const OTHERS: [(&str, &str); 125] = [
     ("upstream.key", "'/key.pem'"),
     ("apps.domain", "'apps.example'"),
     ("access_log.path", "'-'"),
+    ("access_log.share", "'5%'"),
+    ("log.format", "'json'"),
+    ("tracing.endpoint", "'http://127.0.0.1:4318'"),
+    ("tracing.share", "'5%'"),
+    ("tracing.incoming", "'continue'"),
+    ("tracing.ca", "'/ca.pem'"),
     ("store.kind", "'memory'"),
     ("store.path", "'other'"),
     ("store.endpoints", "['http://10.0.0.5:2379']"),

@@ -85,7 +85,7 @@ fn the_container_file_serves_the_container_network() {
     let config = parse(DOCKER_TOML);
     assert_eq!(config.internal.listen, ["0.0.0.0:8081".parse().unwrap()]);
     assert_eq!(config.internal.hosts[0].as_str(), "furt");
-    assert_eq!(config.access_log, AccessLogTarget::Stdout);
+    assert_eq!(config.access_log.path, AccessLogTarget::Stdout);
     for address in ["127.0.0.1", "172.18.0.3", "fd00::2"] {
         assert!(config.gateway.allow_registration_from.contains(address.parse().unwrap()), "{address}");
     }
@@ -168,7 +168,7 @@ fn an_access_log_is_off_or_goes_to_stdout_or_a_file() {
         ("-", AccessLogTarget::Stdout),
         ("/var/log/furt.log", AccessLogTarget::File("/var/log/furt.log".into())),
     ] {
-        assert_eq!(parse(&format!("access_log.path = '{path}'")).access_log, target);
+        assert_eq!(parse(&format!("access_log.path = '{path}'")).access_log.path, target);
     }
 }
 
@@ -245,7 +245,7 @@ fn the_environment_beats_the_file() {
     assert!(!config.gateway.enabled);
     assert_eq!(config.gateway.health_check_interval, Duration::from_millis(500));
     assert_eq!((config.registration.rate.to_string().as_str(), config.registration.unlisted), ("3/m", Unlisted::Deny));
-    assert_eq!((config.access_log, config.apps_domain.as_str()), (AccessLogTarget::Stdout, "apps.example"));
+    assert_eq!((config.access_log.path, config.apps_domain.as_str()), (AccessLogTarget::Stdout, "apps.example"));
     assert_eq!(config.registration.heartbeat_ttl, Duration::from_secs(45));
     assert_eq!(config.geo.region.unwrap().as_str(), "sa");
     assert_eq!(config.internal.listen, ["127.0.0.1:82".parse().unwrap()]);

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Gateway;
 use super::context::Context;
-use super::{framing, streams, upload, websockets};
+use super::{framing, streams, tracing, upload, websockets};
 use crate::clock;
 use crate::published::Published;
 use crate::telemetry::{MirrorOutcome, ProxyMetrics};
@@ -123,10 +123,12 @@ impl Gateway {
         }
         let is_drawn = mirror.share.has(fastrand::u16(0..Percentage::POINTS));
         ctx.mirroring = if is_drawn && may_copy(session, ctx, mirror) {
-            self.copy(session, request, ctx.snapshot.as_deref(), mirror).unwrap_or_else(|outcome| {
-                self.mirrors.metrics.mirrored(&mirror.service, outcome);
-                Mirroring::Over
-            })
+            self.copy(session, (request, ctx.traced.is_some()), ctx.snapshot.as_deref(), mirror).unwrap_or_else(
+                |outcome| {
+                    self.mirrors.metrics.mirrored(&mirror.service, outcome);
+                    Mirroring::Over
+                },
+            )
         } else {
             Mirroring::Over
         };
@@ -135,7 +137,7 @@ impl Gateway {
     fn copy(
         &self,
         session: &mut Session,
-        request: &RequestHeader,
+        (request, is_traced): (&RequestHeader, bool),
         snapshot: Option<&Published>,
         mirror: &Mirror,
     ) -> Result<Mirroring, MirrorOutcome> {
@@ -147,7 +149,10 @@ impl Gateway {
             return Err(MirrorOutcome::TooLarge);
         }
         let place = if has_body { None } else { Some(self.mirrors.place()?) };
-        let request = header::copy_of(request).map_err(|_| MirrorOutcome::Failed)?;
+        let mut request = header::copy_of(request).map_err(|_| MirrorOutcome::Failed)?;
+        if is_traced {
+            tracing::forget(&mut request);
+        }
         let copy = Copy { service: mirror.service.clone(), instance, request };
         if let Some(place) = place {
             self.mirrors.begin(copy, CopyBody::None(place));

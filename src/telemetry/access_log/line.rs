@@ -1,9 +1,11 @@
 //! A line of the access log: one request as a JSON object.
 
 use std::borrow::Cow;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::super::tracing::TraceId;
 use super::super::{decimal, request_id};
 use super::flag::ResponseFlag;
 use crate::clock;
@@ -22,6 +24,12 @@ pub struct Entry<'a> {
     pub method: &'a http::Method,
     /// `h1` or `h2`.
     pub protocol: &'static str,
+    /// `http` or `https`: how the client came.
+    pub scheme: &'static str,
+    /// What the client calls itself; written where it says so.
+    pub user_agent: Option<&'a http::HeaderValue>,
+    /// The trace that it is part of; written where there is one.
+    pub trace: Option<TraceId>,
     /// Of its connection; written where there is TLS.
     pub tls: Option<TlsOfEntry<'a>>,
     /// The host, as matched.
@@ -34,6 +42,8 @@ pub struct Entry<'a> {
     pub service: Option<&'a ServiceName>,
     /// The instance that answered, or was tried last.
     pub instance: Option<&'a InstanceId>,
+    /// The version of that instance; written where it says one.
+    pub version: Option<&'a str>,
     /// The answer's status; 0: none was sent.
     pub status: u16,
     /// How it ended; `None`: with the service's answer.
@@ -80,6 +90,8 @@ impl Entry<'_> {
         quoted(text, self.method.as_str());
         text.extend_from_slice(b",\"protocol\":\"");
         text.extend_from_slice(self.protocol.as_bytes());
+        text.extend_from_slice(b"\",\"scheme\":\"");
+        text.extend_from_slice(self.scheme.as_bytes());
         text.push(b'"');
         if let Some(tls) = &self.tls {
             tls.append_to(text);
@@ -94,6 +106,10 @@ impl Entry<'_> {
         optional(text, self.service.map(ServiceName::as_str));
         text.extend_from_slice(b",\"instance\":");
         optional(text, self.instance.map(InstanceId::as_str));
+        if let Some(version) = self.version {
+            text.extend_from_slice(b",\"version\":");
+            quoted(text, version);
+        }
         text.extend_from_slice(b",\"status\":");
         decimal::append(text, self.status.into());
         text.extend_from_slice(b",\"flag\":");
@@ -122,6 +138,15 @@ impl Entry<'_> {
             quoted(text, provider.as_str());
             text.extend_from_slice(b",\"subject\":");
             optional(text, subject.map(|subject| String::from_utf8_lossy(subject.as_bytes())).as_deref());
+        }
+        if let Some(agent) = self.user_agent {
+            text.extend_from_slice(b",\"user_agent\":");
+            quoted(text, &String::from_utf8_lossy(agent.as_bytes()));
+        }
+        if let Some(trace) = self.trace {
+            text.extend_from_slice(b",\"trace_id\":\"");
+            _ = write!(text, "{trace}");
+            text.push(b'"');
         }
         text.extend_from_slice(b"}\n");
     }

@@ -11,14 +11,15 @@ use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::config::AccessLogTarget;
+use crate::config::{AccessLogConfig, AccessLogTarget};
 pub use flag::ResponseFlag;
+use furt_core::model::Percentage;
 use line::Times;
 pub use line::{Entry, TlsOfEntry};
 pub use metrics::AccessLogMetrics;
@@ -44,25 +45,25 @@ pub struct AccessLogError {
 /// A target of the log that is open already, so that switching to it cannot fail.
 pub struct OpenedLog {
     sink: Box<dyn Write + Send>,
-    target: AccessLogTarget,
+    config: AccessLogConfig,
 }
 
 impl OpenedLog {
-    /// Opens `target`; nothing is written yet.
+    /// Opens the target of `config`; nothing is written yet.
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn try_new(target: &AccessLogTarget) -> Result<Self, AccessLogError> {
-        let sink: Box<dyn Write + Send> = match target {
+    pub fn try_new(config: &AccessLogConfig) -> Result<Self, AccessLogError> {
+        let sink: Box<dyn Write + Send> = match &config.path {
             AccessLogTarget::Off => Box::new(io::sink()),
             AccessLogTarget::Stdout => Box::new(io::stdout()),
             AccessLogTarget::File(path) => Box::new(append(path)?),
         };
-        Ok(Self { sink, target: target.clone() })
+        Ok(Self { sink, config: config.clone() })
     }
 
     fn is_on(&self) -> bool {
-        self.target != AccessLogTarget::Off
+        self.config.path != AccessLogTarget::Off
     }
 }
 
@@ -76,6 +77,8 @@ pub struct AccessLog {
 struct Producer {
     queue: Arc<Queue>,
     is_on: AtomicBool,
+    /// Of [`AccessLogConfig::share`], in points.
+    share: AtomicU16,
     metrics: AccessLogMetrics,
 }
 
@@ -91,22 +94,29 @@ impl AccessLog {
     ///
     /// # Errors
     /// The file cannot be opened for appending.
-    pub fn open(target: &AccessLogTarget, metrics: AccessLogMetrics) -> Result<Self, AccessLogError> {
-        let log = OpenedLog::try_new(target)?;
-        let opened = Self::without_thread(log.is_on(), metrics.clone());
+    pub fn open(config: &AccessLogConfig, metrics: AccessLogMetrics) -> Result<Self, AccessLogError> {
+        let log = OpenedLog::try_new(config)?;
+        let opened = Self::without_thread(log.is_on(), config.share, metrics.clone());
         let queue = Arc::clone(&opened.producer.queue);
         thread::spawn(move || Writer { log, is_failing: false, metrics }.run(&queue));
         Ok(opened)
     }
 
-    fn without_thread(is_on: bool, metrics: AccessLogMetrics) -> Self {
+    fn without_thread(is_on: bool, share: Percentage, metrics: AccessLogMetrics) -> Self {
         let queue = Arc::new(Queue::default());
-        Self { producer: Arc::new(Producer { queue, is_on: AtomicBool::new(is_on), metrics }) }
+        let (is_on, share) = (is_on.into(), share.points().into());
+        Self { producer: Arc::new(Producer { queue, is_on, share, metrics }) }
     }
 
     /// Whether anything is logged; building an entry is pointless where not.
     pub fn is_on(&self) -> bool {
         self.producer.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request that is answered so has a line, where anything is logged.
+    pub fn takes(&self, status: u16) -> bool {
+        let share = self.producer.share.load(Ordering::Relaxed);
+        share >= Percentage::POINTS || !(200..300).contains(&status) || fastrand::u16(0..Percentage::POINTS) < share
     }
 
     /// Hands a line over, or drops and counts it. Never waits for the disk.
@@ -130,6 +140,7 @@ impl AccessLog {
 
     /// Writes to another target from now on. Lines that were handed over before still go to the old one.
     pub fn switch(&self, log: OpenedLog) {
+        self.producer.share.store(log.config.share.points(), Ordering::Relaxed);
         self.producer.is_on.store(log.is_on(), Ordering::Relaxed);
         self.producer.queue.send(Command::Switch(log));
     }
@@ -274,7 +285,7 @@ impl Writer {
             Command::Flush(done) => _ = done.send(()),
             Command::Switch(log) => self.log = log,
             // The file may have been moved away: opens one of the same name, or goes on with the old one if that fails.
-            Command::Reopen => match OpenedLog::try_new(&self.log.target) {
+            Command::Reopen => match OpenedLog::try_new(&self.log.config) {
                 Ok(log) => self.log = log,
                 Err(error) => log::error!("{error}: {}; going on with the old file", error.source),
             },
@@ -299,11 +310,23 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::clock;
+    use crate::telemetry::TraceId;
     use crate::wire::GatewayProblem;
 
     static REQUEST_ID: http::HeaderValue = http::HeaderValue::from_static("r1");
+
+    /// Every line, to that target.
+    fn all(path: AccessLogTarget) -> AccessLogConfig {
+        AccessLogConfig { path, share: Percentage::ALL }
+    }
+
+    fn file(path: &Path) -> AccessLogConfig {
+        all(AccessLogTarget::File(path.to_owned()))
+    }
 
     fn entry(path: &str) -> Entry<'_> {
         Entry {
@@ -312,12 +335,16 @@ mod tests {
             client_ip: Some([127, 0, 0, 1].into()),
             method: &http::Method::GET,
             protocol: "h1",
+            scheme: "http",
+            user_agent: None,
+            trace: None,
             tls: None,
             host: "shop.example".into(),
             path,
             route: None,
             service: None,
             instance: None,
+            version: None,
             status: 404,
             flag: Some(ResponseFlag::Problem(GatewayProblem::RouteNotFound)),
             grpc_status: None,
@@ -332,7 +359,7 @@ mod tests {
     }
 
     /// As docs/operating.md lists them.
-    const MEMBERS: &str = "time request_id client_ip method protocol host path route service instance status flag bytes_in bytes_out \
+    const MEMBERS: &str = "time request_id client_ip method protocol scheme host path route service instance status flag bytes_in bytes_out \
                            duration_ms upstream_ms retries key";
 
     #[test]
@@ -340,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
         let metrics = AccessLogMetrics::unexposed();
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), metrics.clone()).unwrap();
+        let log = AccessLog::open(&file(&path), metrics.clone()).unwrap();
         log.write(&entry("/a\"\n"));
         log.write(&entry("/b"));
         log.flush(Duration::from_secs(5));
@@ -362,7 +389,7 @@ mod tests {
     fn a_steady_trickle_does_not_keep_lines_from_being_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
+        let log = AccessLog::open(&file(&path), AccessLogMetrics::unexposed()).unwrap();
         let end = clock::now() + Duration::from_secs(10);
         while std::fs::metadata(&path).unwrap().len() == 0 {
             assert!(clock::now() < end, "nothing is written");
@@ -382,10 +409,10 @@ mod tests {
             text.lines().filter_map(path).collect()
         };
         let metrics = AccessLogMetrics::unexposed();
-        let log = AccessLog::open(&AccessLogTarget::Off, metrics.clone()).unwrap();
+        let log = AccessLog::open(&all(AccessLogTarget::Off), metrics.clone()).unwrap();
         assert!(!log.is_on());
         for (target, is_on) in [(target("one"), true), (target("two"), true), (AccessLogTarget::Off, false)] {
-            log.switch(OpenedLog::try_new(&target).unwrap());
+            log.switch(OpenedLog::try_new(&all(target.clone())).unwrap());
             assert_eq!(log.is_on(), is_on);
             log.write(&entry(&format!("{target:?}")));
             log.reopen();
@@ -399,7 +426,7 @@ mod tests {
     #[test]
     fn lines_that_a_full_disk_refuses_are_counted() {
         let metrics = AccessLogMetrics::unexposed();
-        let log = AccessLog::open(&AccessLogTarget::File("/dev/full".into()), metrics.clone()).unwrap();
+        let log = AccessLog::open(&file(Path::new("/dev/full")), metrics.clone()).unwrap();
         (0..3).for_each(|_| log.write(&entry("/a")));
         log.flush(Duration::from_secs(5));
         assert_eq!(metrics.dropped(), 3);
@@ -408,7 +435,7 @@ mod tests {
     #[test]
     fn lines_beyond_the_limit_of_the_queue_are_dropped_and_counted() {
         let metrics = AccessLogMetrics::unexposed();
-        let log = AccessLog::without_thread(true, metrics.clone());
+        let log = AccessLog::without_thread(true, Percentage::ALL, metrics.clone());
         let path = format!("/{}", "a".repeat(MAX_QUEUED_BYTES / 4));
         (0..5).for_each(|_| log.write(&entry(&path)));
         assert_eq!(metrics.dropped(), 2);
@@ -421,7 +448,7 @@ mod tests {
     fn the_thread_writes_what_is_left_and_ends_with_the_last_handle() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log = AccessLog::open(&AccessLogTarget::File(path.clone()), AccessLogMetrics::unexposed()).unwrap();
+        let log = AccessLog::open(&file(&path), AccessLogMetrics::unexposed()).unwrap();
         let queue = Arc::downgrade(&log.producer.queue);
         log.clone().write(&entry("/a"));
         drop(log);
@@ -434,8 +461,34 @@ mod tests {
     }
 
     #[test]
+    fn of_good_answers_a_share_has_lines_and_of_others_each() {
+        let takes = |points: u16, status: u16| {
+            let share = Percentage::try_new(points).unwrap();
+            let log = AccessLog::without_thread(true, share, AccessLogMetrics::unexposed());
+            (0..1_000).filter(|_| log.takes(status)).count()
+        };
+        for status in [0, 101, 199, 300, 304, 404, 503] {
+            assert_eq!(takes(0, status), 1_000, "{status}");
+        }
+        assert_eq!((takes(0, 200), takes(Percentage::POINTS, 204), takes(0, 299)), (0, 1_000, 0));
+        assert!((350..650).contains(&takes(5_000, 200)));
+    }
+
+    #[test]
+    fn what_is_known_of_a_request_beside_that_is_written_where_it_is() {
+        let agent = http::HeaderValue::from_static("curl \"8\"");
+        let trace = TraceId::random();
+        let entry = Entry { user_agent: Some(&agent), trace: Some(trace), version: Some("1.4"), ..entry("/a") };
+        let mut line = Vec::new();
+        entry.append_to(&mut line, &mut Times::default());
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!((&line["user_agent"], &line["version"]), (&"curl \"8\"".into(), &"1.4".into()));
+        assert_eq!(line["trace_id"], trace.to_string());
+    }
+
+    #[test]
     fn a_log_that_cannot_be_opened_says_which() {
-        let target = AccessLogTarget::File("/nonexistent/access.log".into());
+        let target = file(Path::new("/nonexistent/access.log"));
         let error = AccessLog::open(&target, AccessLogMetrics::unexposed()).err().unwrap();
         assert_eq!(error.to_string(), "cannot open the access log /nonexistent/access.log");
     }

@@ -198,6 +198,7 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn about(headers: &HeaderMap) -> Question<'_> {
     Question {
+        traceparent: None,
         method: &Method::GET,
         scheme: Scheme::Https,
         host: "",

@@ -54,6 +54,7 @@ async fn a_post_is_asked_about_with_a_get_of_furt_s_own_headers_and_those_that_a
         ("host", "other.example"),
     ]);
     let question = Question {
+        traceparent: None,
         method: &Method::POST,
         scheme: Scheme::Http,
         host: "shop.example:8443",

@@ -44,7 +44,7 @@ fn unknown_keys_name_the_nearest_or_all_known_ones() {
         (
             "x = 1",
             &[
-                "1:1: x: is not known; known keys: access_log, acme, api_keys, apps, certificates, client, client_auth, cluster, compression, forward_auth, gateway, geo, grants, internal, issuers, keys, limits, operators, pages, registration, routes, rules, server, store, tls, update, upstream, vault",
+                "1:1: x: is not known; known keys: access_log, acme, api_keys, apps, certificates, client, client_auth, cluster, compression, forward_auth, gateway, geo, grants, internal, issuers, keys, limits, log, operators, pages, registration, routes, rules, server, store, tls, tracing, update, upstream, vault",
             ],
         ),
         (
