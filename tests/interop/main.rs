@@ -40,6 +40,7 @@ mod joining;
 mod keys;
 mod limits;
 mod maintenance;
+mod monitoring;
 mod npm;
 mod openapi;
 mod outage;

@@ -59,6 +59,7 @@ mod methods;
 mod metrics;
 mod mirror;
 mod misdirected;
+mod monitoring;
 mod operators;
 mod pages;
 mod patterns;
