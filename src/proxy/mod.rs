@@ -12,6 +12,7 @@
 //!   `client_location` about where the client is.
 //! - What passes: `headers` edits, `rewriting` the path, `joining` joins small chunks, `compressing` has answers compressed, `mirror`
 //!   copies requests for another service.
+//! - Traces: `traced` is what is kept of one, `tracing` tells services of it and hands spans over.
 //! - What furt says itself: `answer`, `accept` by whom a page is wanted, `grpc` to calls. `counting` counts.
 //! - Connections: `edge` takes them as `listener` has them and makes sessions of them, `h2` of those that speak HTTP/2. `duplex`
 //!   passes their bodies to services that speak it too, `websockets` are those that they ask for.
