@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use furt_core::live::{LATENCY_BUCKETS, TrafficCounts, latency_bound_us, quantile_us};
+use furt_core::live::{LATENCY_BUCKETS, ServiceTraffic, TrafficCounts, latency_bound_us, quantile_us};
 use furt_core::model::ServiceName;
 
 /// Between two points.
@@ -37,8 +37,8 @@ pub struct ServiceTrafficSample<'a> {
     pub service: &'a ServiceName,
     /// When it registered, in Unix ms: the counts of another registration began anew.
     pub registered_ms: i64,
-    /// Its requests since then.
-    pub counts: TrafficCounts,
+    /// Its requests since then; `None`: there were none.
+    pub traffic: Option<&'a ServiceTraffic>,
 }
 
 /// The points of the last minutes.
@@ -61,6 +61,13 @@ struct Line {
     sampled: Option<Instant>,
     counts: TrafficCounts,
     points: Points,
+}
+
+impl Line {
+    /// All requests that are counted so far.
+    fn total(&self) -> u64 {
+        self.counts.classes.iter().sum()
+    }
 }
 
 #[derive(Default)]
@@ -140,17 +147,31 @@ impl History {
         let (was_short, nothing) = (std::mem::take(is_short), TrafficCounts::default());
         let bounds_us: Vec<_> = (0..LATENCY_BUCKETS).map(latency_bound_us).collect();
         let mut sum = Difference::nothing();
-        for ServiceTrafficSample { service, registered_ms, counts } in services {
-            let is_known = lines.contains_key(service);
-            if !is_known && counts == nothing {
+        for ServiceTrafficSample { service, registered_ms, traffic } in services {
+            let (is_full, known) = (lines.len() == MAX_SERVICES, lines.get_mut(service));
+            let is_known = known.is_some();
+            let line = match (known, traffic) {
+                (Some(line), _) => line,
+                (None, None) => continue,
+                (None, Some(_)) if is_full => {
+                    *is_short = true;
+                    continue;
+                }
+                (None, Some(_)) => lines.entry(service.clone()).or_default(),
+            };
+            // Of most services nothing came: their times are not read.
+            if is_known
+                && line.registered_ms == registered_ms
+                && line.total() == traffic.map_or(0, ServiceTraffic::total)
+            {
+                line.sampled = Some(now);
+                if seconds.is_some() {
+                    line.points.push(Point::default());
+                }
                 continue;
             }
-            if !is_known && lines.len() == MAX_SERVICES {
-                *is_short = true;
-                continue;
-            }
+            let counts = traffic.map(ServiceTraffic::read).unwrap_or_default();
             let has_begun = is_known || !was_short;
-            let line = lines.entry(service.clone()).or_default();
             let is_same = line.registered_ms == registered_ms;
             let before = std::mem::replace(&mut line.counts, counts);
             (line.registered_ms, line.sampled) = (registered_ms, Some(now));
@@ -182,12 +203,7 @@ impl History {
 
     /// The same of one service; empty where it had no requests.
     pub fn of(&self, service: &str) -> Vec<Point> {
-        self.lock()
-            .services
-            .iter()
-            .find(|(name, _)| name.as_str() == service)
-            .map(|(_, line)| line.points.all())
-            .unwrap_or_default()
+        self.lock().services.get(service).map(|line| line.points.all()).unwrap_or_default()
     }
 
     /// The last point of each service that had requests since it registered.
@@ -204,39 +220,40 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use furt_core::live::{Outcome, Verdict};
 
-    fn counts(requests: u64, failed: u64) -> TrafficCounts {
-        TrafficCounts {
-            classes: [0, 0, requests, 0, 0, 0],
-            refused: 0,
-            failed,
-            latency: (requests > 0).then_some((1, requests)).into_iter().collect(),
-        }
-    }
+    use super::*;
 
     fn name(text: &str) -> ServiceName {
         ServiceName::try_new(text).unwrap()
     }
 
+    fn add(traffic: &ServiceTraffic, requests: u64, failed: u64) {
+        for number in 0..requests {
+            let (status, verdict) = if number < failed { (503, Verdict::Failed) } else { (200, Verdict::Answered) };
+            traffic.count(Outcome { status, verdict, took: Duration::from_micros(70) });
+        }
+    }
+
     struct Watched {
         history: History,
         now: Instant,
+        others: ServiceTraffic,
     }
 
     impl Watched {
         fn new() -> Self {
-            Self { history: History::default(), now: crate::clock::now() }
+            Self { history: History::default(), now: crate::clock::now(), others: ServiceTraffic::default() }
         }
 
-        fn sample(&mut self, services: &[(&ServiceName, i64, TrafficCounts)], others: u64) {
+        fn sample<'a>(&mut self, services: impl IntoIterator<Item = (&'a ServiceName, i64, &'a ServiceTraffic)>) {
             self.now += INTERVAL;
-            let samples = services.iter().map(|(service, registered_ms, counts)| ServiceTrafficSample {
+            let samples = services.into_iter().map(|(service, registered_ms, traffic)| ServiceTrafficSample {
                 service,
-                registered_ms: *registered_ms,
-                counts: counts.clone(),
+                registered_ms,
+                traffic: Some(traffic).filter(|traffic| traffic.total() > 0),
             });
-            self.history.sample(self.now, samples, vec![counts(others, 0)]);
+            self.history.sample(self.now, samples, vec![self.others.read()]);
         }
 
         fn rates(&self, service: &str) -> Vec<f64> {
@@ -250,62 +267,71 @@ mod tests {
 
     #[test]
     fn a_point_is_what_came_in_its_interval() {
-        let mut watched = Watched::new();
-        let shop = name("shop");
-        watched.sample(&[(&shop, 1, counts(100, 0))], 50);
+        let (mut watched, shop, traffic) = (Watched::new(), name("shop"), ServiceTraffic::default());
+        add(&traffic, 100, 0);
+        add(&watched.others, 50, 0);
+        watched.sample([(&shop, 1, &traffic)]);
         assert_eq!(
             (watched.rates("shop"), watched.all()),
             (vec![], vec![]),
             "the first one says where counting begins"
         );
-        watched.sample(&[(&shop, 1, counts(110, 5))], 60);
-        watched.sample(&[(&shop, 1, counts(110, 5))], 60);
+        add(&traffic, 10, 5);
+        add(&watched.others, 10, 0);
+        watched.sample([(&shop, 1, &traffic)]);
+        watched.sample([(&shop, 1, &traffic)]);
         assert_eq!((watched.rates("shop"), watched.all()), (vec![2.0, 0.0], vec![4.0, 0.0]));
-        let point = watched.history.of("shop")[0];
+        let [point, quiet] = watched.history.of("shop")[..] else { panic!("two intervals") };
         assert_eq!((point.errors, point.p50_ms, point.p99_ms), (1.0, Some(0.068), Some(0.068)));
-        assert_eq!(watched.history.latest()[&shop].requests, 0.0);
+        assert_eq!((quiet.p50_ms, watched.history.latest()[&shop].requests), (None, 0.0));
         watched.history.clear();
         assert_eq!((watched.rates("shop"), watched.all()), (vec![], vec![]));
     }
 
     #[test]
     fn counts_of_another_registration_begin_anew() {
-        let mut watched = Watched::new();
-        let shop = name("shop");
-        watched.sample(&[(&shop, 1, counts(100, 0))], 0);
-        watched.sample(&[(&shop, 2, counts(5, 0))], 0);
+        let (mut watched, shop) = (Watched::new(), name("shop"));
+        let [one, other] = [100, 5].map(|requests| {
+            let traffic = ServiceTraffic::default();
+            add(&traffic, requests, 0);
+            traffic
+        });
+        watched.sample([(&shop, 1, &one)]);
+        watched.sample([(&shop, 2, &other)]);
         assert_eq!(watched.rates("shop"), [1.0]);
-        watched.sample(&[], 0);
-        assert_eq!((watched.rates("shop"), watched.all()), (vec![], vec![1.0, 0.0]), "who left has no line");
+        watched.sample([(&shop, 3, &other)]);
+        assert_eq!(watched.rates("shop"), [1.0, 1.0], "also where both had as many");
+        watched.sample([]);
+        assert_eq!((watched.rates("shop"), watched.all()), (vec![], vec![1.0, 1.0, 0.0]), "who left has no line");
     }
 
     #[test]
     fn a_service_without_requests_has_no_line_until_it_has_one() {
-        let mut watched = Watched::new();
-        let shop = name("shop");
-        watched.sample(&[(&shop, 1, counts(0, 0))], 0);
-        watched.sample(&[(&shop, 1, TrafficCounts::default())], 0);
+        let (mut watched, shop, traffic) = (Watched::new(), name("shop"), ServiceTraffic::default());
+        watched.sample([(&shop, 1, &traffic)]);
+        watched.sample([(&shop, 1, &traffic)]);
         assert_eq!(watched.rates("shop"), [0.0; 0]);
-        watched.sample(&[(&shop, 1, counts(10, 0))], 0);
+        add(&traffic, 10, 0);
+        watched.sample([(&shop, 1, &traffic)]);
         assert_eq!(watched.rates("shop"), [2.0], "all of it came in the interval");
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let mut watched = Watched::new();
-        let names: Vec<_> = (0..=MAX_SERVICES).map(|number| name(&format!("s{number}"))).collect();
-        for round in 0..POINTS as u64 + 3 {
-            let samples: Vec<_> = names.iter().map(|name| (name, 1, counts(1 + round * 5, 0))).collect();
-            watched.sample(&samples, 0);
+        let all: Vec<_> = (0..=MAX_SERVICES).map(|at| (name(&format!("s{at}")), ServiceTraffic::default())).collect();
+        let of = |(name, traffic)| (name, 1, traffic);
+        for _ in 0..POINTS + 3 {
+            all.iter().for_each(|(_, traffic)| add(traffic, 5, 0));
+            watched.sample(all.iter().map(|(name, traffic)| of((name, traffic))));
         }
         assert_eq!(watched.history.latest().len(), MAX_SERVICES);
         assert_eq!((watched.rates("s0"), watched.rates("s1000")), (vec![1.0; POINTS], vec![]));
-        let left: Vec<_> = names[1..].iter().map(|name| (name, 1, counts(1_000, 0))).collect();
-        watched.sample(&left, 0);
-        assert_eq!(watched.rates("s1000"), [0.0; 0], "there is no room before the others are known to be gone");
-        watched.sample(&left, 0);
+        let mut of_others = || watched.sample(all[1..].iter().map(|(name, traffic)| of((name, traffic))));
+        of_others();
+        of_others();
         assert_eq!(watched.rates("s1000"), [0.0; 0], "what it had before is of no interval");
-        watched.sample(&left, 0);
+        watched.sample(all[1..].iter().map(|(name, traffic)| of((name, traffic))));
         assert_eq!(watched.rates("s1000"), [0.0]);
     }
 }

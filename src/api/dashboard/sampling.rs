@@ -7,7 +7,6 @@ use tokio::time::MissedTickBehavior;
 use crate::clock;
 use crate::published::Snapshots;
 use crate::telemetry::{HISTORY_INTERVAL, ServiceTrafficSample, Telemetry};
-use furt_core::live::ServiceTraffic;
 
 /// Samples for as long as furt runs; while there is no dashboard nothing is kept.
 pub async fn sample_traffic(snapshots: Snapshots, telemetry: Arc<Telemetry>) {
@@ -23,7 +22,7 @@ pub async fn sample_traffic(snapshots: Snapshots, telemetry: Arc<Telemetry>) {
         let services = snapshot.registered().map(|service| ServiceTrafficSample {
             service: &service.definition.service,
             registered_ms: service.live.registered_ms(),
-            counts: service.live.traffic_so_far().map(ServiceTraffic::read).unwrap_or_default(),
+            traffic: service.live.traffic_so_far(),
         });
         let series = &telemetry.series;
         telemetry.history.sample(clock::now(), services, vec![series.static_routes.read(), series.unrouted.read()]);

@@ -82,10 +82,15 @@ impl ServiceTraffic {
         }
     }
 
+    /// All requests so far: a few loads, where [`read`](Self::read) is some 170.
+    pub fn total(&self) -> u64 {
+        read(&self.classes).iter().sum()
+    }
+
     /// Those that were answered and neither refused nor failed; while requests end, it may be too small for a moment.
     pub fn answered(&self) -> u64 {
         let others = self.refused.load(Ordering::Relaxed) + self.failed.load(Ordering::Relaxed);
-        read(&self.classes).iter().sum::<u64>().saturating_sub(others)
+        self.total().saturating_sub(others)
     }
 
     /// All counts; requests that end meanwhile may be in some of them.
