@@ -13,7 +13,7 @@ use pingora::services::background::BackgroundService;
 
 use super::acquiring::{self, place};
 use super::answer_files::AnswerFiles;
-use super::{clustering, providing, updating, vaulting};
+use super::{clustering, providing, tracing, updating, vaulting};
 use crate::api::ShownTls;
 use crate::clock;
 use crate::config::{
@@ -62,6 +62,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
     let of_updates = updating::faults(config, locations, path);
     let of_answers = AnswerFiles::faults(config, locations, path);
     let of_providers = providing::faults(config, locations, path);
+    let of_tracing = tracing::faults(config, locations, path);
     faults
         .chain(missing)
         .chain(useless)
@@ -73,6 +74,7 @@ pub(crate) fn certificate_faults(config: &Config, locations: &KeyLocations, path
         .chain(of_updates)
         .chain(of_answers)
         .chain(of_providers)
+        .chain(of_tracing)
         .collect()
 }
 

@@ -197,12 +197,7 @@ impl Reloading {
         } else {
             open_log(&new.access_log).await.map_err(|why| faults.push(log_fault(&locations, &self.path, &why))).ok()
         };
-        let collector = if tracing::is_same(&new, &self.config) {
-            None
-        } else {
-            faults.extend(tracing::faults(&new, &locations, &self.path));
-            tracing::collector(&new, &self.tracer).ok()
-        };
+        faults.extend(tracing::faults(&new, &locations, &self.path));
         faults.extend(certifying::useless_rules(&new, &locations, &self.path));
         faults.extend(acquiring::faults(&new, &locations, &self.path));
         faults.extend(vaulting::faults(&new, &locations, &self.path));
@@ -212,6 +207,7 @@ impl Reloading {
         if let Some(errors) = ConfigErrors::try_new(faults) {
             return Err(ReloadError::Refused(errors));
         }
+        let collector = self.collector(&new, &locations)?;
         // Last, so that nobody is asked for keys by a configuration that is refused.
         let providers = self.provide(&new, locations).await?;
         Ok(Prepared {
@@ -225,6 +221,16 @@ impl Reloading {
             changed,
             needs_restart,
         })
+    }
+
+    /// Another collector, where the configuration has one; it begins a thread.
+    fn collector(&self, new: &Config, locations: &KeyLocations) -> Result<Option<Collector>, ReloadError> {
+        if tracing::is_same(new, &self.config) {
+            return Ok(None);
+        }
+        let collector = tracing::collector(new, &self.tracer);
+        let unusable = |why| ConfigErrors::try_new(vec![tracing::unusable(&why, locations, &self.path)]);
+        collector.map(Some).or_else(|why| unusable(why).map_or(Ok(None), |errors| Err(ReloadError::Refused(errors))))
     }
 
     /// Those who vouch for callers by a configuration. Files may be on a share that hangs.
