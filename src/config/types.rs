@@ -18,20 +18,20 @@ use url::Url;
 mod auth;
 mod compression;
 mod entries;
+mod telemetry;
 
 pub use auth::{
     ClaimGrants, ForwardAuthConfig, IDENTITY_HEADERS, IssuerConfig, JwksSource, ProviderKind, TokenAlgorithm,
 };
 pub use compression::{CompressionConfig, ContentCoding, MediaTypePattern};
 pub use entries::{ApiKeyConfig, GrantConfig, Line, RespondConfig, RuleConfig, StaticRouteConfig, StaticTarget};
+pub use telemetry::{AccessLogConfig, AccessLogTarget, IncomingTraces, LogFormat, TracingConfig};
 
 use super::allowed::AllowedSettings;
 use super::sourced::{PlainPassword, Sourced};
 use crate::header_name::HeaderNames;
 use crate::wire::Pseudonym;
-use furt_core::model::{
-    CidrSet, Host, OperatorName, Percentage, Rate, RateLimit, Region, Role, Sha256Digest, UpstreamUrl,
-};
+use furt_core::model::{CidrSet, Host, OperatorName, Rate, RateLimit, Region, Role, Sha256Digest, UpstreamUrl};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -533,57 +533,6 @@ pub struct GeoConfig {
     pub database: Option<PathBuf>,
     /// The header in which trusted proxies name the client's country. It has no other meaning.
     pub header: Option<HeaderName>,
-}
-
-/// `[access_log]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLogConfig {
-    /// Where its lines go.
-    pub path: AccessLogTarget,
-    /// The share of requests with an answer of 2xx that have a line; all others have one.
-    pub share: Percentage,
-}
-
-/// `[log] format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// A line of text.
-    Text,
-    /// An object of JSON a line.
-    Json,
-}
-
-/// `[tracing]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TracingConfig {
-    /// The collector; `None`: there are no traces.
-    pub endpoint: Option<Url>,
-    /// The share of traces that are recorded, of those that begin here.
-    pub share: Percentage,
-    /// What becomes of traces that strangers name.
-    pub incoming: IncomingTraces,
-    /// Authorities of the collector's certificate; `None`: the system's.
-    pub ca: Option<PathBuf>,
-}
-
-/// What becomes of the trace that a stranger's request names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IncomingTraces {
-    /// Another one begins.
-    Restart,
-    /// It goes on.
-    Continue,
-}
-
-/// `[access_log] path`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLogTarget {
-    /// `""`
-    Off,
-    /// `"-"`
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
 }
 
 /// `[store]`

@@ -62,6 +62,13 @@ pub(super) fn stands_for(ctx: &Context, status: u16) -> u16 {
     }
 }
 
+/// Whether the client has an answer of 2xx that nothing is wrong with: no call failed, and nothing broke off.
+pub(super) fn is_good(ctx: &Context, status: u16) -> bool {
+    let has_failed = ctx.answer.grpc_status.is_some_and(grpc::Status::is_failure);
+    let is_cut = matches!(ctx.answer.flag, Some(ResponseFlag::Problem(_) | ResponseFlag::ClientGone));
+    (200..300).contains(&status) && !has_failed && !is_cut
+}
+
 /// `has_failed`: the service said so in the status of a gRPC call.
 fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict {
     if has_failed && flag.is_none() {

@@ -484,7 +484,7 @@ impl ProxyHttp for Gateway {
         if ctx.traced.is_some() {
             self.export(session, ctx, status, elapsed);
         }
-        if self.access_log.is_on() && self.access_log.takes(status) {
+        if self.access_log.is_on() && self.access_log.takes(counting::is_good(ctx, status)) {
             self.access_log.write(&ctx.entry(session, status, elapsed));
         }
     }

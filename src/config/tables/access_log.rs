@@ -25,7 +25,8 @@ pub(super) fn visit(keys: &mut impl TableVisitor) -> AccessLogConfig {
                 name: "access_log.share",
                 default: DefaultValue::Toml(r#""100%""#),
                 range: "percentage, 0% to 100%",
-                text: "The share of requests with an answer of 2xx that have a line. All others have one.",
+                text: "The share of requests with a good answer of 2xx that have a line. All others have one, such as those that broke off and \
+                       gRPC calls that failed.",
                 ..Key::ROW
             },
             text("a percentage", Percentage::from_text),
