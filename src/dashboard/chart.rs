@@ -71,11 +71,13 @@ fn close(area: &mut String, last_x: Option<f64>) {
     }
 }
 
-/// The statuses of the last day: what is known begins at `known_ms`, and the last one is `status`.
+/// The statuses of the last day. What is known begins at `known_ms`, or with the first change, which may be of a registration
+/// before; the last one is `status`.
 pub(super) fn day(status: Status, known_ms: i64, changes: &[StatusChange], now_ms: i64) -> Markup {
     let begin_ms = now_ms - STATUS_KEPT_MS;
     let mut segments = Vec::with_capacity(changes.len() + 1);
-    let mut from_ms = known_ms.max(begin_ms);
+    let first_ms = changes.first().map_or(known_ms, |change| change.at_ms.min(known_ms));
+    let mut from_ms = first_ms.max(begin_ms);
     for change in changes {
         segments.push((from_ms, change.at_ms, change.from));
         from_ms = change.at_ms;
@@ -85,9 +87,9 @@ pub(super) fn day(status: Status, known_ms: i64, changes: &[StatusChange], now_m
     let down_ms: i64 =
         segments.iter().filter(|(.., status)| *status == Status::Down).map(|(from, to, _)| to - from).sum();
     let label = format!(
-        "Status in the last 24 hours: {} now, {} changes, DOWN for {}",
+        "Status in the last 24 hours: {} now, {}, DOWN for {}",
         status.as_str(),
-        changes.len(),
+        super::words::counted(changes.len(), "change", "changes"),
         if down_ms > 0 { super::words::span(down_ms) } else { "no time".to_owned() },
     );
     html! {
@@ -141,6 +143,9 @@ mod tests {
         ] {
             assert!(shown.contains(expected), "{expected}: {shown}");
         }
+        // It registered again, and its name has a past.
+        let again = day(Status::Up, now_ms - hour, &changes, now_ms).into_string();
+        assert!(again.contains("class=\"down\" x=\"1080.0\" y=\"0\" width=\"180.0\""), "{again}");
         let old = day(Status::Down, 0, &[], now_ms).into_string();
         assert!(old.contains("class=\"down\" x=\"0.0\" y=\"0\" width=\"1440.0\""), "{old}");
     }

@@ -38,6 +38,21 @@ impl Event {
         Self { seq: 0, time: String::new(), kind, service: None, instance: None, details: Map::new() }
     }
 
+    /// What happened.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The service that it is about; `None`: none, or several.
+    pub fn about_service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    /// The same of an instance.
+    pub fn about_instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
     /// Names the service that it is about.
     pub fn service(mut self, service: &ServiceName) -> Self {
         self.service = Some(service.to_string());

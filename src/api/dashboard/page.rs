@@ -20,6 +20,7 @@ use crate::dashboard::{
     ServicesView,
 };
 use crate::published::Published;
+use crate::telemetry::Event as Kept;
 use crate::wire;
 use furt_core::model::{Role, Status};
 use furt_core::routing::{Route, Service};
@@ -111,7 +112,7 @@ fn overview(api: &Api, context: &Context) -> Overview {
         gateways: api.nodes.list().len(),
         services: of_services,
         instances: of_instances,
-        routes: snapshot.table.iter().count(),
+        routes: snapshot.table.len(),
         in_flight,
         waiting,
         traffic: api.telemetry.history.whole(),
@@ -196,7 +197,7 @@ fn service(api: &Api, name: &str, context: &Context) -> Result<ServiceView, Prob
         registered_ms: service.live.registered_ms(),
         traffic: api.telemetry.history.of(name),
         changes: api.telemetry.status_changes.of(&service.definition.service, context.now_ms),
-        events: last_events(api, LAST_EVENTS, |event| event.service.as_deref() == Some(name)),
+        events: last_events(api, LAST_EVENTS, |event| event.about_service() == Some(name)),
         service: ShownService { time: None, ..shown },
     })
 }
@@ -255,24 +256,21 @@ fn routes(api: &Api, question: &str, number: u64) -> RoutesView {
         question: question.to_owned(),
         routes: found[paging.range()].iter().map(|route| views::route(route, &snapshot)).collect(),
         paging,
-        is_nothing_registered: snapshot.table.iter().next().is_none(),
+        is_nothing_registered: snapshot.table.is_empty(),
     }
 }
 
 /// The last events that are wanted, the last one first.
-fn last_events(api: &Api, most: usize, is_wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+fn last_events(api: &Api, most: usize, is_wanted: impl Fn(&Kept) -> bool) -> Vec<Event> {
     let kept = api.telemetry.events.after(None).events;
-    let read = kept.iter().rev().filter_map(|event| {
-        let value = serde_json::to_value(&**event).ok()?;
-        serde_json::from_value::<Event>(value).ok()
-    });
-    read.filter(is_wanted).take(most).collect()
+    let wanted = kept.iter().rev().filter(|event| is_wanted(event)).take(most);
+    wanted.filter_map(|event| serde_json::from_value(serde_json::to_value(&**event).ok()?).ok()).collect()
 }
 
-fn has(event: &Event, question: &str) -> bool {
+fn has(event: &Kept, question: &str) -> bool {
     let wanted = question.trim().to_ascii_lowercase();
-    let is_in = |text: &String| text.to_ascii_lowercase().contains(&wanted);
-    is_in(&event.kind) || event.service.as_ref().is_some_and(is_in) || event.instance.as_ref().is_some_and(is_in)
+    let is_in = |text: &str| text.to_ascii_lowercase().contains(&wanted);
+    is_in(event.kind()) || event.about_service().is_some_and(is_in) || event.about_instance().is_some_and(is_in)
 }
 
 /// The answer to a form, which sends what is left empty as well.

@@ -51,8 +51,13 @@
     if (source || paused || document.hidden) return;
     source = new EventSource(location.pathname + location.search);
     source.addEventListener("build", (event) => {
-      if (event.data !== document.body.dataset.build) location.reload();
-      else say("live");
+      if (event.data === document.body.dataset.build) return say("live");
+      // Two gateways of two builds may answer in turns: loading the page again helps once, or not at all.
+      const isLoaded = Date.now() - Number(sessionStorage.getItem("loaded")) < 60_000;
+      sessionStorage.setItem("loaded", Date.now());
+      if (!isLoaded) return location.reload();
+      close();
+      say("not live: another build answers");
     });
     source.addEventListener("lists", (event) => JSON.parse(event.data).forEach(update));
     source.addEventListener("ended", () => {
