@@ -149,14 +149,11 @@ async fn what_strangers_say_of_themselves_is_text() {
         "routes": [{ "method": "GET", "path": "/<script>alert(1)</script>/*" }],
         "metadata": { hostile: hostile }, "version": "<b>1",
     });
-    let answer = gateway.register(&body).await;
-    // What furt takes of it is up to the registration; what it refuses it need not show.
-    if !answer.status.is_success() {
-        let body = json!({ "service": "evil", "url": "http://127.0.0.1:9", "metadata": { "a": hostile },
-            "routes": [{ "method": "GET", "path": "/evil/*" }] });
-        gateway.registered(&body).await;
-    }
-    gateway.register(&json!({ "service": hostile, "url": hostile })).await;
+    assert_eq!(gateway.register(&body).await.status, 422, "of a pattern and a version not everything is taken");
+    assert_eq!(gateway.register(&json!({ "service": hostile, "url": hostile })).await.status, 422);
+    let body = json!({ "service": "evil", "url": "http://127.0.0.1:9", "metadata": { "a": hostile },
+        "routes": [{ "method": "GET", "path": "/evil/*" }] });
+    gateway.registered(&body).await;
     let quoted = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect::<String>();
     let questions = ["services", "routes", "events"].map(|page| format!("/ui/{page}?q={quoted}"));
     let more = ["/ui/", "/ui/services/evil", "/ui/events", "/ui/routes"].map(str::to_owned);
