@@ -64,8 +64,11 @@ pub(super) fn stands_for(ctx: &Context, status: u16) -> u16 {
 
 /// Whether the client has an answer of 2xx that nothing is wrong with: no call failed, and nothing broke off.
 pub(super) fn is_good(ctx: &Context, status: u16) -> bool {
-    let has_failed = ctx.answer.grpc_status.is_some_and(grpc::Status::is_failure);
-    let is_cut = matches!(ctx.answer.flag, Some(ResponseFlag::Problem(_) | ResponseFlag::ClientGone));
+    is_good_answer(status, ctx.answer.flag, ctx.answer.grpc_status.is_some_and(grpc::Status::is_failure))
+}
+
+fn is_good_answer(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> bool {
+    let is_cut = matches!(flag, Some(ResponseFlag::Problem(_) | ResponseFlag::ClientGone));
     (200..300).contains(&status) && !has_failed && !is_cut
 }
 
@@ -90,6 +93,26 @@ fn verdict(status: u16, flag: Option<ResponseFlag>, has_failed: bool) -> Verdict
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_good_where_nothing_is_wrong_with_it() {
+        let broken = Some(ResponseFlag::Problem(GatewayProblem::UpstreamBroken));
+        for (status, flag, has_failed, expected) in [
+            (200, None, false, true),
+            (299, Some(ResponseFlag::Responded), false, true),
+            (200, Some(ResponseFlag::Health), false, true),
+            (200, None, true, false),
+            (200, broken, false, false),
+            (200, Some(ResponseFlag::ClientGone), false, false),
+            (0, None, false, false),
+            (101, None, false, false),
+            (199, None, false, false),
+            (300, None, false, false),
+            (404, None, false, false),
+        ] {
+            assert_eq!(is_good_answer(status, flag, has_failed), expected, "{status} {flag:?} {has_failed}");
+        }
+    }
 
     #[test]
     fn a_request_is_answered_refused_or_failed() {
