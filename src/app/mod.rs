@@ -218,6 +218,7 @@ impl Bound {
         };
         let server_ended = services.run(self.sockets, &stop)?;
         readiness.set_ready();
+        let is_replacing = handover.is_due();
         handover.ready()?;
         if let Some(custody) = &restored.custody {
             custody.take_over();
@@ -227,7 +228,10 @@ impl Bound {
             log::warn!("{warning}");
         }
         log::info!("furt {VERSION} ({COMMIT}) listens on {public}; services register at {internal}");
-        notify_supervisor(&[NotifyState::Ready]);
+        if !is_replacing {
+            // It listens to the process that it watches alone, which tells it of this one.
+            notify_supervisor(&[NotifyState::Ready]);
+        }
         let possessions = Possessions::new(again, &store, restored.custody, values);
         let upgrading = Upgrading::new(handover, possessions, upgrades_asked, takeovers_asked, asked_to_upgrade);
         Ok(Running {

@@ -36,6 +36,9 @@ impl ConfigArgs {
 }
 
 pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<()> {
+    if let Some(launched) = Handover::launch() {
+        return launched;
+    }
     let mut handover = Handover::find()?;
     let outcome = run_with(args, &mut handover);
     if let Err(error) = &outcome {

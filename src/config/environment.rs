@@ -11,7 +11,7 @@ use super::reference::{TableKind, reference};
 /// What every name of furt's begins with.
 const PREFIX: &str = "FURT_";
 /// Names beside those of keys: of the command line, of a build, of a furt that takes over from another.
-const OTHERS: [&str; 9] = [
+const OTHERS: [&str; 11] = [
     "FURT_CA",
     "FURT_CERT",
     "FURT_COMMIT",
@@ -20,6 +20,8 @@ const OTHERS: [&str; 9] = [
     "FURT_LOG",
     "FURT_TOKEN",
     "FURT_UPGRADE_FROM",
+    "FURT_UPGRADE_LAUNCH",
+    "FURT_UPGRADE_REPLACES",
     "FURT_URL",
 ];
 

@@ -71,6 +71,13 @@ fn is_running(process: u32) -> bool {
     !status.is_empty() && !status.contains("State:\tZ")
 }
 
+/// What the system calls a process, and whose child it is.
+fn name_and_parent(process: u32) -> (String, u32) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let of = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+    (of("Name:"), of("PPid:").parse().unwrap())
+}
+
 pub(crate) async fn ends(process: u32) {
     eventually("the old process ends", SOON, async || (!is_running(process)).then_some(())).await;
 }
@@ -201,6 +208,24 @@ async fn no_request_fails_and_no_websocket_is_cut_while_one_process_after_the_ot
         closes(socket).await;
         ends(process).await;
     }
+}
+
+/// systemd kills a main process that is no child of its own at a stop, and does not notice that it fails.
+#[tokio::test]
+async fn the_new_process_is_no_child_of_the_old_one_and_has_its_name() {
+    let (mut gateway, origin) = (gateway("").await, Origin::start().await);
+    gateway.registered(&public_service("shop", &origin.url(), "/shop/*")).await;
+    let (first, connection) = (gateway.id(), opened(&gateway).await);
+    let (name, _) = name_and_parent(first);
+    for _ in 0..2 {
+        let old = upgraded(&mut gateway).await;
+        assert!(is_running(first));
+        let (own, parent) = name_and_parent(gateway.id());
+        assert_eq!(own, name);
+        assert!(parent != old && parent != first, "{parent}");
+    }
+    closes(connection).await;
+    ends(first).await;
 }
 
 #[tokio::test]

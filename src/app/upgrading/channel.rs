@@ -24,6 +24,10 @@ use serde::{Deserialize, Serialize};
 use crate::app::settings::HandedSettings;
 use crate::listener::ListenerKind;
 
+/// The process that this one was started by.
+pub(super) const FROM: &str = "FURT_UPGRADE_FROM";
+/// The process that this one is to replace, where that is another one.
+pub(super) const REPLACES: &str = "FURT_UPGRADE_REPLACES";
 /// Changes with any message that an older furt could misread.
 pub(super) const PROTOCOL: u32 = 1;
 /// The longest that either end waits for the other: a store of 100,000 routes is read in a second.
@@ -103,18 +107,34 @@ pub(super) fn pair() -> io::Result<(Channel, OwnedFd)> {
     Ok((Channel(Arc::new(own)), other))
 }
 
+/// The process that started this one, and its socket, where the variable names that process: a variable that was inherited further
+/// means nothing.
+pub(super) fn inherited_socket(variable: &str) -> Option<(u32, OwnedFd)> {
+    let from: u32 = std::env::var(variable).ok()?.parse().ok()?;
+    if from != std::os::unix::process::parent_id() {
+        return None;
+    }
+    let stdin = std::io::stdin();
+    // Fails for what is no socket.
+    rustix::net::sockopt::socket_type(stdin.as_fd()).ok()?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3).ok()?;
+    let nothing = std::fs::File::open("/dev/null").ok()?;
+    rustix::stdio::dup2_stdin(&nothing).ok()?;
+    Some((from, socket))
+}
+
 fn set_times(socket: &OwnedFd) -> io::Result<()> {
     set_socket_timeout(socket, Timeout::Recv, Some(SILENCE))?;
     Ok(set_socket_timeout(socket, Timeout::Send, Some(SILENCE))?)
 }
 
 impl Channel {
-    pub(super) fn tell(&self, told: &Told, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
-        send(self.0.as_fd(), told, sockets)
+    pub(super) fn tell(&self, told: &impl Serialize, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+        send(self.0.as_fd(), told, files)
     }
 
     /// What the other process says next. Waits on a thread that may block: it ends with the other process, too.
-    pub(super) async fn answer(&self) -> io::Result<Answered> {
+    pub(super) async fn answer<T: DeserializeOwned + Send + 'static>(&self) -> io::Result<T> {
         let socket = Arc::clone(&self.0);
         let received = tokio::task::spawn_blocking(move || receive(socket.as_fd()));
         let (answered, _) = received.await.map_err(io::Error::other)??;
@@ -142,7 +162,7 @@ impl StartingEnd {
     }
 }
 
-fn send(socket: BorrowedFd<'_>, message: &impl Serialize, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn send(socket: BorrowedFd<'_>, message: &impl Serialize, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     let bytes = serde_json::to_vec(message)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
     let mut beside = SendAncillaryBuffer::new(&mut space);
@@ -153,7 +173,7 @@ fn send(socket: BorrowedFd<'_>, message: &impl Serialize, sockets: &[BorrowedFd<
     Ok(())
 }
 
-fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<(T, Vec<OwnedFd>)> {
+pub(super) fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>) -> io::Result<(T, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
@@ -201,15 +221,15 @@ mod tests {
         assert_eq!(other.told().unwrap().0, Told::StoreIsFree);
         assert_eq!(other.told().unwrap().0, Told::Value(value));
         other.answer(&Answered::WantsStore).unwrap();
-        assert_eq!(own.answer().await.unwrap(), Answered::WantsStore);
+        assert_eq!(own.answer::<Answered>().await.unwrap(), Answered::WantsStore);
     }
 
     #[tokio::test]
     async fn a_process_that_is_gone_is_noticed_and_what_makes_no_sense_is_refused() {
         let (own, other) = pair().unwrap();
         send(other.as_fd(), &"nonsense", &[]).unwrap();
-        assert_eq!(own.answer().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(own.answer::<Answered>().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
         drop(other);
-        assert_eq!(own.answer().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(own.answer::<Answered>().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

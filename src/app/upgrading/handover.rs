@@ -4,21 +4,18 @@
 //! usual kind: then everything here does nothing.
 
 use std::net::TcpListener;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::channel::{Answered, HandedValue, PROTOCOL, StartingEnd, StoreKind, Told};
-use super::program;
+use super::channel::{Answered, FROM, HandedValue, PROTOCOL, REPLACES, StartingEnd, StoreKind, Told, inherited_socket};
+use super::{launcher, program};
 use crate::app::settings::{HandedSettings, Loaded};
 use crate::config::{Config, KeyLocations, StoreConfig};
 use crate::listener::{BoundListener, GivenListener, GivenListeners};
 use crate::telemetry::VERSION;
 use crate::vault::{ByPlace, Values};
-
-/// The process that this one was started by, and is to replace.
-pub(super) const FROM: &str = "FURT_UPGRADE_FROM";
 
 /// A process that was replaced, and may still have clients.
 pub(super) struct Predecessor {
@@ -36,6 +33,8 @@ pub struct Handover {
 
 struct Inherited {
     end: StartingEnd,
+    /// Whom this process replaces.
+    from: u32,
     listeners: Vec<GivenListener>,
     predecessors: Vec<Predecessor>,
     program: PathBuf,
@@ -56,6 +55,14 @@ impl Handover {
         Self { inherited: None, program: Err(why) }
     }
 
+    /// Starts another process, where the one that started this one wants that; this one has nothing else to do then.
+    ///
+    /// # Errors
+    /// What it is told makes no sense.
+    pub fn launch() -> Option<Result<()>> {
+        launcher::serve().map(|served| served.context("the furt that runs cannot be heard"))
+    }
+
     /// Takes what the process that started this one hands over, where one does.
     ///
     /// # Errors
@@ -63,9 +70,11 @@ impl Handover {
     pub fn find() -> Result<Self> {
         let program =
             program::own_path().map_err(|_| "the path that furt was started from is not known: /proc is missing");
-        let Some(socket) = inherited_socket() else { return Ok(Self { inherited: None, program }) };
+        let Some((from, socket)) = inherited_socket(FROM) else { return Ok(Self { inherited: None, program }) };
+        let from = std::env::var(REPLACES).ok().and_then(|pid| pid.parse().ok()).unwrap_or(from);
         let end = StartingEnd::new(socket).context("the furt that runs cannot be heard")?;
-        let inherited = Inherited::receive(end).context("the furt that runs does not hand over what it has")?;
+        let inherited = Inherited::receive(end, from).context("the furt that runs does not hand over what it has")?;
+        program::name_this_process(&inherited.program);
         Ok(Self { inherited: Some(inherited), program })
     }
 
@@ -177,7 +186,7 @@ impl Handover {
         inherited.say(&Answered::Ready { version: VERSION.to_owned() })?;
         inherited.await_told(&Told::TakeOver)?;
         inherited.say(&Answered::HasTakenOver)?;
-        log::info!("furt {VERSION} has taken over from process {}", std::os::unix::process::parent_id());
+        log::info!("furt {VERSION} has taken over from process {}", inherited.from);
         Ok(())
     }
 
@@ -185,8 +194,8 @@ impl Handover {
     pub(super) fn keep(&mut self) -> Kept {
         match self.inherited.take() {
             None => Kept { program: self.program.clone(), predecessors: Vec::new() },
-            Some(Inherited { end, mut predecessors, program, .. }) => {
-                predecessors.push(Predecessor { pid: std::os::unix::process::parent_id(), socket: end.into_socket() });
+            Some(Inherited { end, from, mut predecessors, program, .. }) => {
+                predecessors.push(Predecessor { pid: from, socket: end.into_socket() });
                 Kept { program: Ok(program), predecessors }
             }
         }
@@ -194,7 +203,7 @@ impl Handover {
 }
 
 impl Inherited {
-    fn receive(end: StartingEnd) -> Result<Self> {
+    fn receive(end: StartingEnd, from: u32) -> Result<Self> {
         let (mut listeners, mut predecessors, mut settings) = (Vec::new(), Vec::new(), None);
         let mut values = ByPlace::new();
         loop {
@@ -214,7 +223,7 @@ impl Inherited {
                     values.insert(place.parse().context("a value without its place")?, text.into());
                 }
                 Told::Begin { protocol: PROTOCOL, program, store } => {
-                    return Ok(Self { end, listeners, predecessors, program, store, settings, values });
+                    return Ok(Self { end, from, listeners, predecessors, program, store, settings, values });
                 }
                 Told::Begin { protocol, .. } => {
                     let why =
@@ -266,19 +275,4 @@ pub(super) fn store_kind(store: &StoreConfig) -> StoreKind {
 /// The same for every spelling of a path.
 fn whole(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
-}
-
-/// The socket, where the variable names the process that started this one: a variable that was inherited further means nothing.
-fn inherited_socket() -> Option<OwnedFd> {
-    let from: u32 = std::env::var(FROM).ok()?.parse().ok()?;
-    if from != std::os::unix::process::parent_id() {
-        return None;
-    }
-    let stdin = std::io::stdin();
-    // Fails for what is no socket.
-    rustix::net::sockopt::socket_type(stdin.as_fd()).ok()?;
-    let socket = rustix::io::fcntl_dupfd_cloexec(stdin.as_fd(), 3).ok()?;
-    let nothing = std::fs::File::open("/dev/null").ok()?;
-    rustix::stdio::dup2_stdin(&nothing).ok()?;
-    Some(socket)
 }

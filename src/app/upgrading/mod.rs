@@ -2,7 +2,7 @@
 //!
 //! | the process that runs ([`Upgrading`]) | the new one ([`Handover`]) |
 //! |---|---|
-//! | opens and judges the program, starts it | |
+//! | opens and judges the program, has it started ([`launcher`]) | |
 //! | hands over its listening sockets | reads the configuration, binds what is new, loads certificates |
 //! | closes the store's file on request | opens it as it is, restores the registry, accepts clients, says that it is ready |
 //! | says that the new one has taken over | raises the store's format, takes registrations |
@@ -12,6 +12,7 @@
 
 mod channel;
 mod handover;
+mod launcher;
 mod program;
 mod successor;
 

@@ -2,9 +2,9 @@
 //!
 //! It is opened once and judged by what was opened, so that nobody can put another in its place between the two.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -38,15 +38,31 @@ impl Program {
         Ok(Self { file })
     }
 
-    /// A command that runs it as this process was run.
-    pub(super) fn command(&self) -> Command {
-        let mut arguments = std::env::args_os();
-        let name = arguments.next().unwrap_or_else(|| OsString::from("furt"));
-        // The file itself, not its name.
-        let mut command = Command::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
-        command.arg0(name).args(arguments);
-        command
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
+}
+
+/// A command that runs a program as this process was run.
+pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| OsString::from("furt"));
+    let mut command = Command::new(program);
+    command.arg0(name).args(arguments);
+    command
+}
+
+/// The path of an open file: the file itself, whatever is at its name.
+pub(super) fn path_of(file: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Names this process after a program, by which `pgrep` and `top` know it. Of one that was started from an open file the system
+/// makes a number.
+pub(super) fn name_this_process(program: &Path) {
+    let name = program.file_name().and_then(|name| CString::new(name.as_encoded_bytes()).ok());
+    // It serves as well without.
+    _ = name.map(|name| rustix::thread::set_name(&name));
 }
 
 fn judge(metadata: &Metadata) -> Result<(), String> {

@@ -3,8 +3,6 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
@@ -12,7 +10,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::channel::{self, Answered, Channel, HandedValue, PROTOCOL, StoreKind, Told};
-use super::handover::{FROM, Handover, Kept, Predecessor, check_replaceable, store_kind};
+use super::handover::{Handover, Kept, Predecessor, check_replaceable, store_kind};
+use super::launcher::{Launch, RUNNING};
 use super::program::Program;
 use crate::api::{UpgradeError, UpgradeWaiting, Upgraded};
 use crate::app::settings::HandedSettings;
@@ -24,13 +23,8 @@ use crate::update::Candidate;
 use crate::vault::Values;
 use furt_cluster::model::Version;
 
-/// The program of this process, also where another one is at its path now.
-const RUNNING: &str = "/proc/self/exe";
 /// Processes that were replaced and still have clients: each keeps its table of routes and its connections in memory.
 const MOST_PREDECESSORS: usize = 4;
-/// How often, and how far apart, a process is looked at that has closed its socket.
-const ENDING_LOOKS: u32 = 50;
-const ENDING_PAUSE: Duration = Duration::from_millis(10);
 
 /// What upgrades need.
 pub(in crate::app) struct Upgrading {
@@ -139,7 +133,7 @@ impl Upgrading {
 
     /// The process that has taken over.
     pub(in crate::app) fn successor(&self) -> Option<u32> {
-        self.successor.as_ref().map(|successor| successor.process.id())
+        self.successor.as_ref().map(|successor| successor.pid)
     }
 
     /// Closes the listening sockets: nobody is handed them any more.
@@ -159,13 +153,14 @@ impl Upgrading {
 
     async fn upgrade(&mut self, takeover: Option<&mut Takeover>) -> Result<Upgraded, UpgradeError> {
         let program = self.program(takeover.as_deref()).map_err(UpgradeError::Refused)?;
-        let started = Successor::start(&program, self.possessions.custody.clone());
+        let started = Successor::start(&program, self.possessions.custody.clone()).await;
         let mut successor =
             started.map_err(|error| UpgradeError::Failed(format!("the new process cannot be started: {error}")))?;
         match self.hand_over(&mut successor, takeover).await {
             Ok(version) => {
                 successor.has_taken_over = true;
-                let pid = successor.process.id();
+                successor.launch.let_go();
+                let pid = successor.pid;
                 self.successor = Some(successor);
                 Ok(Upgraded { pid, version })
             }
@@ -291,7 +286,8 @@ impl From<io::Error> for Stop {
 
 /// A new process. Where it is dropped before it has taken over, it is ended, and the store is this process's again.
 struct Successor {
-    process: Child,
+    launch: Launch,
+    pid: u32,
     /// Closed when this process ends: so the new one knows.
     channel: Channel,
     custody: Option<Custody>,
@@ -300,11 +296,10 @@ struct Successor {
 }
 
 impl Successor {
-    fn start(program: &Program, custody: Option<Custody>) -> io::Result<Self> {
+    async fn start(program: &Program, custody: Option<Custody>) -> io::Result<Self> {
         let (channel, other) = channel::pair()?;
-        let mut command = program.command();
-        command.stdin(Stdio::from(other)).env(FROM, std::process::id().to_string());
-        Ok(Self { process: command.spawn()?, channel, custody, is_lent: false, has_taken_over: false })
+        let (launch, pid) = Launch::start(program, other).await?;
+        Ok(Self { launch, pid, channel, custody, is_lent: false, has_taken_over: false })
     }
 
     fn lend(&mut self) -> Result<(), Stop> {
@@ -315,28 +310,18 @@ impl Successor {
     }
 
     /// What stopped it, as a sentence.
-    async fn why(&mut self, stop: Stop) -> String {
+    async fn why(&self, stop: Stop) -> String {
         match stop {
             Stop::Told(why) => why,
             Stop::Silent(error) if error.kind() == io::ErrorKind::TimedOut => {
                 format!("the new process has said nothing for {} s", channel::SILENCE.as_secs())
             }
-            Stop::Silent(error) => match self.ended().await {
-                Some(status) => format!("the new process has ended ({status}); what it logged is why"),
+            // Its socket is closed a moment before it ends.
+            Stop::Silent(error) => match self.launch.ended().await {
+                Some(how) => format!("the new process has ended ({how}); what it logged is why"),
                 None => format!("the new process cannot be heard: {error}"),
             },
         }
-    }
-
-    /// How it ended, where it does so by itself: its socket is closed a moment before.
-    async fn ended(&mut self) -> Option<ExitStatus> {
-        for _ in 0..ENDING_LOOKS {
-            if let Ok(Some(status)) = self.process.try_wait() {
-                return Some(status);
-            }
-            tokio::time::sleep(ENDING_PAUSE).await;
-        }
-        None
     }
 }
 
@@ -345,9 +330,7 @@ impl Drop for Successor {
         if self.has_taken_over {
             return;
         }
-        // It may have ended by itself.
-        _ = self.process.kill();
-        _ = self.process.wait();
+        self.launch.end();
         if let (true, Some(custody)) = (self.is_lent, &self.custody) {
             custody.take_back();
         }
