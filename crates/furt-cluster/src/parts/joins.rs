@@ -52,6 +52,7 @@ impl Joins {
         &self.tokens
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn challenges(&self) -> usize {
         self.challenges.len()
     }

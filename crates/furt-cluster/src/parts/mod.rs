@@ -16,7 +16,9 @@ mod window;
 pub(crate) use documents::{Documents, Waiting};
 pub(crate) use in_flight::{Asked, CheckFor, InFlight, MAX_IN_FLIGHT, Making, Purpose};
 pub(crate) use joins::{Joining, Joins, MAX_TOKENS};
-pub(crate) use nodes::{Ask, Envelope, MAX_PENDING, Node, Nodes};
+#[cfg(any(test, debug_assertions))]
+pub(crate) use nodes::MAX_PENDING;
+pub(crate) use nodes::{Ask, Envelope, Node, Nodes};
 pub(crate) use rollout::{Part, Phase, Rollout, Rollouts, Target, TargetState};
 pub(crate) use roster::{MAX_NODES, Merged, Roster};
 pub(crate) use secrets::{OVERLAP, Secrets};

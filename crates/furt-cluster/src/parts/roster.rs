@@ -51,6 +51,7 @@ impl Roster {
         roster
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn is_empty(&self) -> bool {
         self.founder.is_none()
     }
@@ -73,6 +74,7 @@ impl Roster {
         self.records.values()
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }

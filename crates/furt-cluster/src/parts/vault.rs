@@ -87,6 +87,7 @@ impl VaultTokens {
         self.making.remove(to).is_some_and(|at| now.at.saturating_duration_since(at) < ANSWER)
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn is_bounded(&self) -> bool {
         self.making.len() <= MAX_MAKING
     }

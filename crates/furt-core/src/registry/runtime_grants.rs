@@ -99,6 +99,7 @@ impl RuntimeGrants {
         self.entries.get(service)
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ServiceName, &Arc<RuntimeGrant>)> {
         self.entries.iter()
     }
