@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-interop-all setup-lint setup-release setup-fuzz
+.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release package dist install uninstall fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-interop-all setup-lint setup-release setup-package setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -66,6 +66,23 @@ performance: setup-build ## measure what docs/performance.md shows, and make its
 release: setup-release ## target/dist/furt as it is meant to be run: fat LTO, and optimised by a profile of the load bench
 	@.ci/release
 
+package: setup-package ## target/dist/furt as deb and rpm, with checksums, in target/dist
+	@.ci/package
+
+dist: release ## what a release consists of, in target/dist: the program, deb, rpm, and files for Compose and Kubernetes
+	@$(MAKE) --no-print-directory package
+
+# Where `make install` puts furt; DESTDIR stands before every path.
+PREFIX ?= /usr/local
+FURT ?= $(firstword $(wildcard target/dist/furt target/release/furt))
+
+install: ## lay target/dist/furt, or else target/release/furt, with its unit, man pages and completions below PREFIX (/usr/local)
+	@[ -n '$(FURT)' ] || { echo 'install: no furt is built; `make release` or `cargo build --release` builds it' >&2; exit 1; }
+	@.ci/install '$(FURT)' '$(PREFIX)' '$(DESTDIR)'
+
+uninstall: ## remove what `make install` put below PREFIX, but no configuration and no registry
+	@.ci/install --remove '$(PREFIX)' '$(DESTDIR)'
+
 fuzz: setup-fuzz ## each fuzz target for FUZZ_SECONDS (600), or those in TARGETS; fails on a finding and says how to replay it
 	@.ci/fuzz run $(TARGETS)
 
@@ -94,6 +111,9 @@ setup-lint:
 
 setup-release:
 	@.ci/setup release
+
+setup-package:
+	@.ci/setup package
 
 setup-fuzz:
 	@.ci/setup fuzz

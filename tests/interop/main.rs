@@ -44,6 +44,7 @@ mod monitoring;
 mod npm;
 mod openapi;
 mod outage;
+mod packages;
 mod peers;
 mod records;
 mod renewal_info;

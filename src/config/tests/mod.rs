@@ -17,6 +17,7 @@ use furt_core::model::{CidrSet, Permission};
 
 const FURT_TOML: &str = include_str!("../../../conf/furt.toml");
 const DOCKER_TOML: &str = include_str!("../../../conf/examples/docker.toml");
+const KUBERNETES_YAML: &str = include_str!("../../../conf/examples/kubernetes.yaml");
 
 fn parse_with(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let env: BTreeMap<_, _> = env.iter().copied().collect();
@@ -92,6 +93,24 @@ fn the_container_file_serves_the_container_network() {
     let operates = |address: &str| config.internal.operators_from.contains(address.parse().unwrap());
     assert!(operates("127.0.0.1") && operates("::1") && !operates("172.18.0.3") && !operates("fd00::2"));
     assert_eq!(parse(&uncommented(DOCKER_TOML)).grants.len(), 1);
+}
+
+/// The file in the ConfigMap, whose lines are indented.
+fn of_config_map(manifest: &str) -> String {
+    let below = manifest.split("furt.toml: |\n").nth(1).unwrap();
+    let lines = below.lines().take_while(|line| *line != "---");
+    lines.map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
+}
+
+#[test]
+fn the_file_for_kubernetes_serves_pods() {
+    let config = parse(&of_config_map(KUBERNETES_YAML));
+    assert_eq!(config.internal.listen, ["0.0.0.0:8081".parse().unwrap()]);
+    let hosts: Vec<_> = config.internal.hosts.iter().map(|host| host.as_str()).collect();
+    assert_eq!(hosts, ["furt", "furt-0.furt"]);
+    assert_eq!((config.grants.len(), config.access_log.path), (1, AccessLogTarget::Stdout));
+    assert!(config.gateway.allow_registration_from.contains("10.244.0.7".parse().unwrap()));
+    assert!(!config.internal.operators_from.contains("10.244.0.7".parse().unwrap()));
 }
 
 #[test]

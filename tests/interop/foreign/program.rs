@@ -21,7 +21,12 @@ pub(crate) fn room(name: &str) -> PathBuf {
 
 /// A command of a program that has a room of its own, with the libraries and the other programs that were unpacked with it.
 pub(crate) fn command(name: &str) -> Command {
-    let (program, room) = (path(name, name), room(name));
+    command_of(name, name)
+}
+
+/// The same of another program in that room.
+pub(crate) fn command_of(room: &str, name: &str) -> Command {
+    let (program, room) = (path(room, name), self::room(room));
     let of_machine = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     let mut command = Command::new(program);
     let others = std::env::var("PATH").unwrap_or_default();
@@ -45,7 +50,7 @@ impl Program {
         Self { child, log: log.to_owned() }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
