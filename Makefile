@@ -12,7 +12,7 @@ NEXTEST_PROFILE := $(if $(CI),ci,default)
 # A furt.toml here is the person's own: git ignores it, and it may hold keys.
 CONFIG ?= $(if $(wildcard furt.toml),furt.toml,conf/furt.toml)
 
-.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release package dist install uninstall fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-interop-all setup-lint setup-release setup-package setup-fuzz
+.PHONY: help run echo test interop interop-short faults lint bench bench-load bench-smoke performance release package dist install uninstall book fuzz fuzz-keep fmt setup setup-build setup-test setup-interop setup-interop-all setup-lint setup-release setup-package setup-book setup-fuzz
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -83,6 +83,9 @@ install: ## lay target/dist/furt, or else target/release/furt, with its unit, ma
 uninstall: ## remove what `make install` put below PREFIX, but no configuration and no registry
 	@.ci/install --remove '$(PREFIX)' '$(DESTDIR)'
 
+book: setup-book ## docs/ as a book, in book/index.html
+	target/mdbook/bin/mdbook build
+
 fuzz: setup-fuzz ## each fuzz target for FUZZ_SECONDS (600), or those in TARGETS; fails on a finding and says how to replay it
 	@.ci/fuzz run $(TARGETS)
 
@@ -114,6 +117,9 @@ setup-release:
 
 setup-package:
 	@.ci/setup package
+
+setup-book:
+	@.ci/setup book
 
 setup-fuzz:
 	@.ci/setup fuzz

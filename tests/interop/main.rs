@@ -17,6 +17,7 @@ mod acme;
 mod affinity;
 mod audit;
 mod background;
+mod book;
 mod browser;
 mod bus;
 mod clients;

@@ -81,21 +81,56 @@ fn broken(page: &Path, link: &str) -> Option<String> {
         return None;
     }
     let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    let mut target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    if target.is_dir() && !anchor.is_empty() {
+        target.push("README.md");
+    }
     let is_found = target.exists()
         && (anchor.is_empty() || anchors(&target, &fs::read_to_string(&target).unwrap()).contains(anchor));
     (!is_found).then(|| format!("{}: {link}", page.display()))
+}
+
+/// The links of a page.
+fn links(path: &Path, text: &str) -> Vec<String> {
+    let prose = split(path, text).1.join("\n");
+    let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    links.map(|(link, _)| link.to_owned()).collect()
 }
 
 #[test]
 fn every_link_leads_somewhere() {
     let mut faults = Vec::new();
     for (path, text) in pages() {
-        let prose = split(&path, &text).1.join("\n");
-        let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-        faults.extend(links.filter_map(|(link, _)| broken(&path, link)));
+        faults.extend(links(&path, &text).iter().filter_map(|link| broken(&path, link)));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_book_has_every_page_once() {
+    let docs = root().join("docs");
+    let summary = docs.join("SUMMARY.md");
+    let mut listed: Vec<_> = links(&summary, &read("docs/SUMMARY.md")).iter().map(|link| docs.join(link)).collect();
+    let mut there: Vec<_> = files_below("docs", ".md").into_iter().filter(|path| *path != summary).collect();
+    listed.sort();
+    there.sort();
+    assert_eq!(listed, there);
+}
+
+/// mdBook takes every page for one of the book, and makes a link to a page of HTML of it.
+#[test]
+fn the_book_links_to_no_page_outside_of_it() {
+    let docs = root().join("docs").canonicalize().unwrap();
+    let is_outside = |page: &Path, link: &str| {
+        let file = link.split('#').next().unwrap();
+        let target = page.parent().unwrap().join(file);
+        !link.starts_with("http") && file.ends_with(".md") && !target.canonicalize().unwrap().starts_with(&docs)
+    };
+    for path in files_below("docs", ".md") {
+        let outside: Vec<_> = links(&path, &fs::read_to_string(&path).unwrap());
+        let outside: Vec<_> = outside.iter().filter(|link| is_outside(&path, link)).collect();
+        assert!(outside.is_empty(), "{}: {outside:?}; a link to the folder works in both", path.display());
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ const FLEET: Fleet = Fleet { services: 2, keys: 3, teams: 2, port: 9000 };
 fn page(peer: Peer) -> String {
     let mut text = format!(
         "# {}, as the load bench configures it\n\nMade by `UPDATE_DOCS=1 cargo nextest run -p furt-benches shown`; not to be \
-         edited. Why it is so is in [benches/README.md](../../benches/README.md#how-it-is-kept-equal). One worker thread; \
+         edited. Why it is so is in [benches/README.md](../../benches#how-it-is-kept-equal). One worker thread; \
          its directory is `{DIRECTORY}`.\n",
         peer.name()
     );
