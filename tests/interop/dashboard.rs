@@ -257,7 +257,7 @@ async fn a_thousand_services_are_as_quick_to_look_at_as_a_few() {
     let gateway = Gateway::start("[registration]\nrate = '10000/s'\nunlisted = 'allow'\n").await;
     for number in 0..1_000 {
         let name = format!("service-{number:04}");
-        let body = public_service(&name, &format!("http://127.0.0.1:{}", 20_000 + number), &format!("/{name}/*"));
+        let body = public_service(&name, &format!("http://127.0.1.1:{}", 20_000 + number), &format!("/{name}/*"));
         gateway.registered(&body).await;
     }
     let mut slowest = BTreeMap::new();
